@@ -1,0 +1,1 @@
+"""Drawings and reports of architectures and searches; import its modules by name."""

@@ -1,0 +1,30 @@
+"""The search space: architectures, their skeleton and their cost. Imports no JAX."""
+
+from nasnet_jax.space.architecture import Architecture, Block, Cell
+from nasnet_jax.space.decisions import CELL_KINDS, canonical_decisions, choices, space_size
+from nasnet_jax.space.macro import STEM, CellWidths, Macro, MacroCell, aux_head_map_size
+from nasnet_jax.space.nasnet_a import NASNET_A
+from nasnet_jax.space.operations import COMBINERS, DESCRIPTIONS, LABELS, OPERATIONS
+from nasnet_jax.space.sampling import parse_architecture, sample_architecture
+
+__all__ = [
+    "CELL_KINDS",
+    "COMBINERS",
+    "DESCRIPTIONS",
+    "LABELS",
+    "NASNET_A",
+    "OPERATIONS",
+    "STEM",
+    "Architecture",
+    "Block",
+    "Cell",
+    "CellWidths",
+    "Macro",
+    "MacroCell",
+    "aux_head_map_size",
+    "canonical_decisions",
+    "choices",
+    "parse_architecture",
+    "sample_architecture",
+    "space_size",
+]
