@@ -1,6 +1,7 @@
 """The search space: architectures, their skeleton and their cost. Imports no JAX."""
 
 from nasnet_jax.space.architecture import Architecture, Block, Cell
+from nasnet_jax.space.cost import Cost, CostRow, cost
 from nasnet_jax.space.decisions import CELL_KINDS, canonical_decisions, choices, space_size
 from nasnet_jax.space.macro import STEM, CellWidths, Macro, MacroCell, aux_head_map_size
 from nasnet_jax.space.nasnet_a import NASNET_A
@@ -19,11 +20,14 @@ __all__ = [
     "Block",
     "Cell",
     "CellWidths",
+    "Cost",
+    "CostRow",
     "Macro",
     "MacroCell",
     "aux_head_map_size",
     "canonical_decisions",
     "choices",
+    "cost",
     "parse_architecture",
     "sample_architecture",
     "space_size",
