@@ -1,0 +1,1 @@
+"""Architecture search: strategies that propose, a trainer that rewards, the loop around them."""
