@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -322,7 +323,9 @@ def _cell_from_data(kind: str, data: Any) -> Cell:
     _check_keys(f"The {kind} cell", data, required=("blocks",), optional=("outputs",))
     fields = {field.name for field in dataclasses.fields(Block)}
     if not isinstance(data["blocks"], list):
-        raise ValueError(f"{kind} cell: 'blocks' is a list, but this is {data['blocks']!r}.")
+        raise ValueError(
+            f"{kind} cell: 'blocks' is a list, but this is {reprlib.repr(data['blocks'])}."
+        )
     blocks = []
     for number, block in enumerate(data["blocks"], start=1):
         place = f"{kind} cell, block {number}"
@@ -345,7 +348,9 @@ def _check_keys(
 ) -> None:
     required, optional = sorted(required), sorted(optional)
     if not isinstance(data, dict):
-        raise ValueError(f"{what} is an object with {', '.join(required)}, but this is {data!r}.")
+        raise ValueError(
+            f"{what} is an object with {', '.join(required)}, but this is {reprlib.repr(data)}."
+        )
     missing = [key for key in required if key not in data]
     unknown = [str(key) for key in data if key not in (*required, *optional)]
     if missing or unknown:

@@ -35,7 +35,7 @@ def parse_architecture(text: str) -> Architecture:
     text = text.strip()
     if text.lower() == "nasnet_a":
         return NASNET_A
-    if ":" in text and ";" in text:
+    if text.startswith("normal:"):
         return Architecture.from_one_line(text)
     if text.endswith(".json") or (text and pathlib.Path(text).is_file()):
         return Architecture.load(text)
