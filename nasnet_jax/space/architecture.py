@@ -88,6 +88,7 @@ class Cell:
         ValueError: If a block reads a state that is not there yet, or the outputs name a state
             twice, name one that does not exist, or leave out the result of a block that no other
             block reads. The message says which block.
+        TypeError: If one of the blocks is no `Block`.
     """
 
     blocks: tuple[Block, ...]
@@ -100,7 +101,7 @@ class Cell:
             raise ValueError("A cell needs at least one block, but it has none.")
         for index, block in enumerate(blocks):
             if not isinstance(block, Block):
-                raise ValueError(f"block {index + 1}: a Block is needed, but this is {block!r}.")
+                raise TypeError(f"block {index + 1}: a Block is needed, but this is {block!r}.")
             for field in ("left_input", "right_input"):
                 if getattr(block, field) > index + 1:
                     raise ValueError(
@@ -160,6 +161,7 @@ class Architecture:
 
     Raises:
         ValueError: If the cells have different numbers of blocks.
+        TypeError: If one of them is no `Cell`.
     """
 
     normal: Cell
@@ -168,7 +170,7 @@ class Architecture:
     def __post_init__(self) -> None:
         for kind in CELL_KINDS:
             if not isinstance(getattr(self, kind), Cell):
-                raise ValueError(
+                raise TypeError(
                     f"{kind} cell: a Cell is needed, but this is {getattr(self, kind)!r}."
                 )
         if self.normal.num_blocks != self.reduction.num_blocks:
@@ -322,9 +324,10 @@ class Architecture:
 def _cell_from_data(kind: str, data: Any) -> Cell:
     _check_keys(f"The {kind} cell", data, required=("blocks",), optional=("outputs",))
     fields = {field.name for field in dataclasses.fields(Block)}
-    if not isinstance(data["blocks"], list):
+    if not isinstance(data["blocks"], list) or not data["blocks"]:
         raise ValueError(
-            f"{kind} cell: 'blocks' is a list, but this is {reprlib.repr(data['blocks'])}."
+            f"{kind} cell: 'blocks' is a list of at least one block, but this is "
+            f"{reprlib.repr(data['blocks'])}."
         )
     blocks = []
     for number, block in enumerate(data["blocks"], start=1):
@@ -347,16 +350,16 @@ def _check_keys(
     what: str, data: Any, *, required: Iterable[str], optional: Iterable[str] = ()
 ) -> None:
     required, optional = sorted(required), sorted(optional)
-    if not isinstance(data, dict):
-        raise ValueError(
-            f"{what} is an object with {', '.join(required)}, but this is {reprlib.repr(data)}."
-        )
-    missing = [key for key in required if key not in data]
-    unknown = [str(key) for key in data if key not in (*required, *optional)]
-    if missing or unknown:
-        found = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} not known"
-        allowed = required + [f"{key} (optional)" for key in optional]
-        raise ValueError(f"{what} has the fields {', '.join(allowed)}, but here is {found}.")
+    allowed = ", ".join(required + [f"{key} (optional)" for key in optional])
+    if isinstance(data, dict):
+        missing = [key for key in required if key not in data]
+        unknown = [str(key) for key in data if key not in (*required, *optional)]
+        if not missing and not unknown:
+            return
+        fault = f"lacks {', '.join(missing)}" if missing else f"also has {', '.join(unknown)}"
+    else:
+        fault = f"is {reprlib.repr(data)}"
+    raise ValueError(f"{what} is an object with the fields {allowed}, but this one {fault}.")
 
 
 def _state_index(field: str, value: Any) -> int:

@@ -144,6 +144,10 @@ def test_cells_must_have_blocks_and_equally_many():
         Architecture(one, two)
     with pytest.raises(ValueError, match="at least one block"):
         Cell(())
+    with pytest.raises(TypeError, match="block 2: a Block is needed"):
+        Cell((*one.blocks, "identity"))
+    with pytest.raises(TypeError, match="reduction cell: a Cell is needed"):
+        Architecture(one, two.blocks)
 
 
 def _edited(change) -> dict:
@@ -155,11 +159,17 @@ def _edited(change) -> dict:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("reduction"), "reduction missing"),
-        (lambda d: d.update(extra=1), "extra not known"),
-        (lambda d: d["normal"].pop("blocks"), "normal cell has the fields blocks.*blocks missing"),
+        (lambda d: d.pop("reduction"), "this one lacks reduction"),
+        (lambda d: d.update(extra=1), "also has extra"),
+        (
+            lambda d: d["normal"].pop("blocks"),
+            "normal cell is an object with the fields blocks.*lacks blocks",
+        ),
         (lambda d: d["normal"].update(blocks=7), "normal cell: 'blocks' is a list"),
-        (lambda d: d["normal"].update(blocks=[]), "normal cell: .*at least one block"),
+        (
+            lambda d: d["normal"].update(blocks=[]),
+            "normal cell: 'blocks' is a list of at least one",
+        ),
         (lambda d: d["normal"].update(outputs=[]), "normal cell: 'outputs' is a list"),
         (
             lambda d: d["normal"].update(outputs=[2, 3, 4, 5, 6, 9]),
@@ -180,7 +190,7 @@ def _edited(change) -> dict:
         ),
         (
             lambda d: d["normal"]["blocks"][1].pop("left_op"),
-            "normal cell, block 2 .*left_op missing",
+            "normal cell, block 2 .*lacks left_op",
         ),
         (lambda d: d["normal"]["blocks"].insert(0, None), "normal cell, block 1 is an object"),
     ],
