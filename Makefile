@@ -1,0 +1,41 @@
+# make quickstart   searches on real images from start to end, after setting up; a few minutes on two cores
+# make test         the tests, after setting up
+# make lint         ruff and mypy
+# make setup        only makes $(VENV)
+#
+# PYTHON picks the interpreter (3.11 or later), VENV the folder of the environment, TESTS what pytest runs.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKDIR ?= runs/quickstart
+TESTS ?=
+
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup test lint quickstart clean
+
+setup: $(INSTALLED)
+
+# The stamp makes this run once, and again when what is to be installed has changed.
+$(INSTALLED): setup.py pyproject.toml constraints/py311.txt constraints/py312.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "nasnet_jax needs Python 3.11 or later, and $(PYTHON) is older or missing." \
+	    "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	pins=$$($(RUN) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")') && \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]' -c constraints/$$pins.txt
+	touch $@
+
+test: setup
+	$(RUN) -m pytest -q $(TESTS)
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+quickstart: setup
+	$(RUN) -m nasnet_jax.search --config=configs/quickstart.py --workdir=$(WORKDIR)
+
+clean:
+	rm -rf $(VENV) .cache

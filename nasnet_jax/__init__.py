@@ -1,0 +1,47 @@
+"""NASNet architecture search and transfer in JAX and Flax NNX.
+
+An architecture is data, so one compiled program trains every architecture of the NASNet space, a different
+one on every accelerator core. The parts, each a package:
+
+- `nasnet_jax.space`: what an architecture is, and what it costs;
+- `nasnet_jax.search`: `run(config, workdir)` searches;
+- `nasnet_jax.train`: `run(config, workdir)` trains one architecture at any size;
+- `nasnet_jax.inference`: loads checkpoints and predicts with them;
+- `nasnet_jax.report`: draws architectures and searches.
+
+`nasnet_jax.Architecture` and `nasnet_jax.load` stand here for convenience. Everything is imported when it is
+first asked for: `nasnet_jax.space` needs no JAX and `nasnet_jax.inference` no TensorFlow, so neither waits
+for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nasnet_jax.inference import load
+    from nasnet_jax.space import Architecture
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("data", "inference", "nn", "planning", "report", "search", "space", "train")
+_MODULE_OF = {"Architecture": "nasnet_jax.space", "load": "nasnet_jax.inference"}
+
+__all__ = ["Architecture", "__version__", "load"]
+
+
+def __getattr__(name: str) -> object:
+    """Imports `name` on first use (PEP 562)."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists what can be asked for, imported or not."""
+    return sorted({*globals(), *_SUBMODULES, *_MODULE_OF})

@@ -1,0 +1,72 @@
+"""Packaging of nasnet_jax; `pip install .` or, for work on it, `make setup`."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """Returns `__version__` without importing the package, whose requirements may not be installed yet."""
+    text = (ROOT / "nasnet_jax" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
+    if match is None:
+        raise RuntimeError("nasnet_jax/__init__.py has no line of the form __version__ = \"...\"")
+    return match.group(1)
+
+
+# tensorflow-cpu is published for x86-64 Linux and Windows only; elsewhere `tensorflow` itself has no GPU
+# code worth avoiding. TensorFlow reads data and writes TensorBoard files here, it never computes networks.
+HAS_TENSORFLOW_CPU = (
+    "(platform_system == 'Linux' and platform_machine == 'x86_64')"
+    " or (platform_system == 'Windows' and platform_machine == 'AMD64')"
+)
+HAS_NO_TENSORFLOW_CPU = (
+    "(platform_system != 'Linux' or platform_machine != 'x86_64')"
+    " and (platform_system != 'Windows' or platform_machine != 'AMD64')"
+)
+
+readme = ROOT / "README.md"
+
+setup(
+    name="nasnet_jax",
+    version=read_version(),
+    description="NASNet architecture search, one compiled program for every architecture, in JAX and Flax NNX",
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["nasnet_jax", "nasnet_jax.*"]),
+    package_data={"nasnet_jax": ["py.typed"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "clu>=0.0.12",
+        "etils[epath]>=1.9",
+        "flax>=0.12.8",
+        "jax>=0.10.2",
+        "ml-collections>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.20",
+        "pillow>=10.0",
+        "scikit-learn>=1.5",
+        f"tensorflow-cpu>=2.18; {HAS_TENSORFLOW_CPU}",
+        f"tensorflow>=2.18; {HAS_NO_TENSORFLOW_CPU}",
+        "tensorflow-datasets>=4.9.8",
+    ],
+    extras_require={
+        "tpu": ["jax[tpu]>=0.10.2"],
+        "cuda": ["jax[cuda12]>=0.10.2"],
+        "gcs": ["gcsfs"],
+        "test": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import nasnet_jax
+
+pytestmark = pytest.mark.newest
+
+
+def modules_after(statement: str) -> set[str]:
+    """Returns the top-level modules that a fresh interpreter holds after `statement`."""
+    program = f"{statement}\nimport sys\nprint('\\n'.join({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_no_library() -> None:
+    assert not {"jax", "flax", "tensorflow", "numpy"} & modules_after("import nasnet_jax")
+
+
+def test_version_is_a_release_number() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", nasnet_jax.__version__)
+
+
+def test_an_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Architektur'"):
+        nasnet_jax.Architektur  # noqa: B018
+
+
+def test_what_is_imported_lazily_is_listed() -> None:
+    assert {"Architecture", "load", "space", "search", "train", "__version__"} <= set(dir(nasnet_jax))
