@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 
 
 def read_version() -> str:
-    """Returns `__version__` without importing the package, whose requirements may not be installed yet."""
+    """Returns `__version__` without importing the package, as its requirements may be missing."""
     text = (ROOT / "nasnet_jax" / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
     if match is None:
@@ -17,8 +17,8 @@ def read_version() -> str:
     return match.group(1)
 
 
-# tensorflow-cpu is published for x86-64 Linux and Windows only; elsewhere `tensorflow` itself has no GPU
-# code worth avoiding. TensorFlow reads data and writes TensorBoard files here, it never computes networks.
+# tensorflow-cpu is published for x86-64 Linux and Windows only; elsewhere `tensorflow` itself has no
+# GPU code worth avoiding. TensorFlow only reads data and writes TensorBoard files here.
 HAS_TENSORFLOW_CPU = (
     "(platform_system == 'Linux' and platform_machine == 'x86_64')"
     " or (platform_system == 'Windows' and platform_machine == 'AMD64')"
@@ -33,7 +33,7 @@ readme = ROOT / "README.md"
 setup(
     name="nasnet_jax",
     version=read_version(),
-    description="NASNet architecture search, one compiled program for every architecture, in JAX and Flax NNX",
+    description="NASNet architecture search by one compiled program, in JAX and Flax NNX",
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",

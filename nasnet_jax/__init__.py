@@ -1,7 +1,7 @@
 """NASNet architecture search and transfer in JAX and Flax NNX.
 
-An architecture is data, so one compiled program trains every architecture of the NASNet space, a different
-one on every accelerator core. The parts, each a package:
+An architecture is data, so one compiled program trains every architecture of the NASNet space, a
+different one on every accelerator core. The parts, each a package:
 
 - `nasnet_jax.space`: what an architecture is, and what it costs;
 - `nasnet_jax.search`: `run(config, workdir)` searches;
@@ -9,9 +9,9 @@ one on every accelerator core. The parts, each a package:
 - `nasnet_jax.inference`: loads checkpoints and predicts with them;
 - `nasnet_jax.report`: draws architectures and searches.
 
-`nasnet_jax.Architecture` and `nasnet_jax.load` stand here for convenience. Everything is imported when it is
-first asked for: `nasnet_jax.space` needs no JAX and `nasnet_jax.inference` no TensorFlow, so neither waits
-for them.
+`nasnet_jax.Architecture` and `nasnet_jax.load` stand here for convenience. Everything is imported
+when it is first asked for: `nasnet_jax.space` needs no JAX and `nasnet_jax.inference` no TensorFlow,
+so neither waits for them.
 """
 
 from __future__ import annotations

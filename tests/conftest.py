@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Four devices on any machine: the parallel path is the only path.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
-# The last bits of XLA:CPU's convolution gradients depend on the size of its thread pool, which is the
-# larger of this number and that of the devices; fixed, so that results compare equal across processes.
+# The last bits of XLA:CPU's convolution gradients depend on the size of its thread pool, which is
+# the larger of this number and that of the devices; fixed, so that processes compare equal.
 os.environ.setdefault("NPROC", "4")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -30,7 +30,7 @@ settings.load_profile("nasnet_jax")
 
 @pytest.fixture(scope="session")
 def shared_data_dir() -> Path:
-    """Folder of prepared TFDS data sets beside the repository; skips the test where it is absent."""
+    """Folder of prepared TFDS data sets, by default beside the repository; skips if absent."""
     path = Path(os.environ.get("NASNET_JAX_DATA_DIR", ROOT.parent / "shared" / "data"))
     if not path.is_dir():
         pytest.skip(f"no prepared data sets in {path} (NASNET_JAX_DATA_DIR names another folder)")
