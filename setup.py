@@ -17,7 +17,7 @@ def read_version() -> str:
     return match.group(1)
 
 
-# tensorflow-cpu is published for x86-64 Linux and Windows only; elsewhere `tensorflow` itself has no
+# tensorflow-cpu exists for x86-64 Linux and Windows only; elsewhere `tensorflow` itself has no
 # GPU code worth avoiding. TensorFlow only reads data and writes TensorBoard files here.
 HAS_TENSORFLOW_CPU = (
     "(platform_system == 'Linux' and platform_machine == 'x86_64')"

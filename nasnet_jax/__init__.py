@@ -10,7 +10,7 @@ different one on every accelerator core. The parts, each a package:
 - `nasnet_jax.report`: draws architectures and searches.
 
 `nasnet_jax.Architecture` and `nasnet_jax.load` stand here for convenience. Everything is imported
-when it is first asked for: `nasnet_jax.space` needs no JAX and `nasnet_jax.inference` no TensorFlow,
+when it is first asked for: `nasnet_jax.space` needs no JAX, `nasnet_jax.inference` no TensorFlow,
 so neither waits for them.
 """
 
