@@ -186,7 +186,7 @@ class PolicyGradient(abc.ABC):
             gradient, metrics = jax.grad(self.loss, has_aux=True)(params, seen)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             params = optax.apply_updates(params, updates)
-            return (params, opt_state), metrics | {"grad_norm": optax.global_norm(gradient)}
+            return (params, opt_state), metrics | {"grad_norm": optax.tree.norm(gradient)}
 
         (params, opt_state), metrics = jax.lax.scan(
             update, (state.params, state.opt_state), self.minibatches(key, n)
