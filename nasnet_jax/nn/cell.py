@@ -1,0 +1,86 @@
+"""A cell with a fixed architecture, as transfer training and inference use it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, Projection, ReluConvNorm
+from nasnet_jax.nn.operations import operation
+from nasnet_jax.space import Block, Cell, CellWidths, MacroCell
+
+
+class BlockModule(nnx.Module):
+    """Two operations on two hidden states, combined into a new one."""
+
+    def __init__(
+        self, block: Block, place: MacroCell, widths: CellWidths, *, config: LayerConfig, rngs: nnx.Rngs
+    ) -> None:
+        def half(state: int, name: str) -> nnx.Module:
+            in_features = widths.state_1 if state == 1 else place.filters
+            stride = place.stride if state < 2 else 1
+            return operation(name, in_features, place.filters, stride, config=config, rngs=rngs)
+
+        self.left = half(block.left_input, block.left_op)
+        self.right = half(block.right_input, block.right_op)
+        self.projection = (
+            Projection(place.filters, config=config, rngs=rngs)
+            if block.combine == "concat"
+            else None
+        )
+        self.inputs = (block.left_input, block.right_input)
+
+    def __call__(self, states: list[jax.Array]) -> jax.Array:
+        left, right = self.left(states[self.inputs[0]]), self.right(states[self.inputs[1]])
+        return left + right if self.projection is None else self.projection(left, right)
+
+
+class CellModule(nnx.Module):
+    """One cell of a network.
+
+    Attributes:
+      input_0: ReLU, 1x1 convolution and normalization of the current input.
+      input_1: the same for the previous input, or its factorized reduction, or None to keep it.
+      blocks: in order; block k makes hidden state k + 2.
+      output_0, output_1: what brings an input that is itself an output to the size and width of the
+        other outputs, or None.
+    """
+
+    def __init__(
+        self, cell: Cell, place: MacroCell, widths: CellWidths, *, config: LayerConfig, rngs: nnx.Rngs
+    ) -> None:
+        features = place.filters
+        self.input_0 = ReluConvNorm(widths.current, features, config=config, rngs=rngs)
+        self.input_1: nnx.Module | None = None
+        if widths.transform == "reduce":
+            self.input_1 = FactorizedReduction(widths.previous, features, config=config, rngs=rngs)
+        elif widths.transform == "project":
+            self.input_1 = ReluConvNorm(widths.previous, features, config=config, rngs=rngs)
+        self.blocks = nnx.List(
+            BlockModule(block, place, widths, config=config, rngs=rngs) for block in cell.blocks
+        )
+
+        def adapter(state: int, in_features: int) -> nnx.Module | None:
+            if state not in cell.outputs:
+                return None
+            if place.stride == 2:
+                return FactorizedReduction(in_features, features, config=config, rngs=rngs)
+            if in_features != features:
+                return ReluConvNorm(in_features, features, relu=False, config=config, rngs=rngs)
+            return None
+
+        self.output_0 = adapter(0, features)
+        self.output_1 = adapter(1, widths.state_1)
+        self.outputs = cell.outputs
+
+    def __call__(self, current: jax.Array, previous: jax.Array) -> jax.Array:
+        """Current and previous input, `[batch, height, width, channels]`, to the cell's output."""
+        state_1 = previous if self.input_1 is None else self.input_1(previous)
+        states = [self.input_0(current), state_1]
+        for block in self.blocks:
+            states.append(block(states))
+        for index, adapter in enumerate((self.output_0, self.output_1)):
+            if adapter is not None:
+                states[index] = adapter(states[index])
+        return jnp.concatenate([states[index] for index in self.outputs], -1)

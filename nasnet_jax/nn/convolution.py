@@ -1,0 +1,288 @@
+"""Convolutions that stay fast inside control flow.
+
+`convolution` computes what `jax.lax.conv_general_dilated` computes and takes the same arguments, so
+that it goes into `flax.nnx.Conv(conv_general_dilated=...)`. TPUs and GPUs get `lax` itself. On
+CPU, where XLA leaves convolutions inside `scan`, `switch` and `while` bodies in a slow form, it
+is one of three forms, chosen by shape:
+
+* 1x1: a matrix product;
+* depthwise: a sum of shifted products, whose weight gradient is accumulated image by image;
+* otherwise `lax`, with both gradient convolutions written in the canonical `NHWC`, `HWIO` layout.
+
+The platform is chosen when the program is lowered (`jax.lax.platform_dependent`), so a program
+compiled ahead of time for a TPU on a CPU machine is the TPU's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+class Geometry(NamedTuple):
+    """What a 2-D convolution does to positions; hashable, so that `custom_vjp` takes it as static.
+
+    Attributes:
+      strides: steps between output positions, in rows and columns.
+      pads: zeros before and after, in rows and columns.
+      dilation: steps between the taps of the kernel.
+      groups: channel groups; equal to the number of channels for a depthwise convolution.
+    """
+
+    strides: tuple[int, int]
+    pads: Pads
+    dilation: tuple[int, int]
+    groups: int
+
+    def out_size(self, axis: int, size: int, kernel: int) -> int:
+        """Output size along an axis (0 rows, 1 columns) for an input size and a kernel size."""
+        extent = (kernel - 1) * self.dilation[axis] + 1
+        return (size + sum(self.pads[axis]) - extent) // self.strides[axis] + 1
+
+
+def same_pads(
+    sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Pads:
+    """TensorFlow's SAME padding: output size ceil(size / stride), the odd zero goes after."""
+    rows, columns = lax.padtype_to_pads(
+        sizes, [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)], strides, "SAME"
+    )
+    return tuple(rows), tuple(columns)
+
+
+def convolution(
+    images: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    *,
+    lhs_dilation: Sequence[int] = (1, 1),
+    rhs_dilation: Sequence[int] = (1, 1),
+    dimension_numbers: Any = LAYOUT,
+    feature_group_count: int = 1,
+    precision: lax.PrecisionLike = None,
+    out_sharding: Any = None,
+) -> jax.Array:
+    """A 2-D convolution with `lax.conv_general_dilated`'s meaning and arguments.
+
+    Args:
+      images: `[batch, height, width, channels]`.
+      kernel: `[kernel height, kernel width, channels / groups, features]`.
+      strides: in rows and columns.
+      padding: `'SAME'`, `'VALID'` or pairs of zeros before and after.
+      lhs_dilation: must be ones; here for the signature of `lax`.
+      rhs_dilation: distance between kernel taps.
+      dimension_numbers: must be `NHWC`, `HWIO`, `NHWC`.
+      feature_group_count: 1, or the number of channels for a depthwise convolution.
+      precision: must be None.
+      out_sharding: must be None.
+
+    Returns:
+      `[batch, height / stride, width / stride, features]`.
+
+    Raises:
+      ValueError: for what NASNet does not need and this function does not do.
+    """
+    expected = lax.conv_dimension_numbers(images.shape, kernel.shape, LAYOUT)
+    if lax.conv_dimension_numbers(images.shape, kernel.shape, dimension_numbers) != expected:
+        raise ValueError(f"convolution takes the layout {LAYOUT}, not {dimension_numbers}.")
+    if tuple(lhs_dilation) != (1, 1) or precision is not None or out_sharding is not None:
+        raise ValueError("convolution takes no lhs_dilation, precision or out_sharding.")
+    if feature_group_count not in (1, images.shape[-1]):
+        raise ValueError(
+            f"convolution takes 1 group or one for each of the {images.shape[-1]} channels, "
+            f"not {feature_group_count}."
+        )
+    strides, dilation = tuple(strides), tuple(rhs_dilation)
+    if padding == "SAME":
+        pads = same_pads(images.shape[1:3], kernel.shape[:2], strides, dilation)
+    elif padding == "VALID":
+        pads = ((0, 0), (0, 0))
+    else:
+        (top, bottom), (left, right) = padding
+        pads = ((top, bottom), (left, right))
+    return _convolution(images, kernel, Geometry(strides, pads, dilation, feature_group_count))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolution(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    cpu, _ = _cpu_form(w, geometry)
+    return lax.platform_dependent(
+        x,
+        w,
+        cpu=functools.partial(cpu, geometry=geometry),
+        default=functools.partial(_native, geometry=geometry),
+    )
+
+
+def _forward(
+    x: jax.Array, w: jax.Array, geometry: Geometry
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _convolution(x, w, geometry), (x, w)
+
+
+def _backward(
+    geometry: Geometry, residuals: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, w = residuals
+    _, cpu = _cpu_form(w, geometry)
+    return lax.platform_dependent(
+        x,
+        w,
+        g,
+        cpu=functools.partial(cpu, geometry=geometry),
+        default=functools.partial(_native_gradient, geometry=geometry),
+    )
+
+
+_convolution.defvjp(_forward, _backward)
+
+
+def _cpu_form(w: jax.Array, geometry: Geometry) -> tuple[Callable, Callable]:
+    """The forward and gradient functions that XLA:CPU runs fastest for this shape."""
+    unpadded = geometry.pads == ((0, 0), (0, 0))
+    if geometry.groups == 1 and w.shape[:2] == (1, 1) and unpadded:
+        return _pointwise, _pointwise_gradient
+    depthwise = geometry.groups > 1 and w.shape[2] == 1 and w.shape[3] == geometry.groups
+    if depthwise and geometry.dilation == (1, 1):
+        return _depthwise, _depthwise_gradient
+    if geometry.groups == 1:
+        return _native, _canonical_gradient
+    return _native, _native_gradient
+
+
+# --- lax, as TPUs and GPUs want it
+
+
+def _native(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        w,
+        geometry.strides,
+        geometry.pads,
+        rhs_dilation=geometry.dilation,
+        dimension_numbers=LAYOUT,
+        feature_group_count=geometry.groups,
+    )
+
+
+def _native_gradient(
+    x: jax.Array, w: jax.Array, g: jax.Array, *, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    _, vjp = jax.vjp(functools.partial(_native, geometry=geometry), x, w)
+    return vjp(g)
+
+
+def _canonical_gradient(
+    x: jax.Array, w: jax.Array, g: jax.Array, *, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    """The gradients of `lax` as two convolutions in the forward pass's own layout.
+
+    XLA:CPU brings convolutions to this layout in the entry computation only; in a loop body they
+    would run about 70 times slower (3x3, 32x32x32x16 on one core).
+    """
+    (sh, sw), dilation = geometry.strides, geometry.dilation
+    input_pads, kernel_pads = [], []
+    for axis in range(2):
+        size, kernel, positions = x.shape[1 + axis], w.shape[axis], g.shape[1 + axis]
+        before, step = geometry.pads[axis][0], dilation[axis]
+        extent = (kernel - 1) * step + 1
+        spread = (positions - 1) * geometry.strides[axis] + 1
+        input_pads.append((extent - 1 - before, size - spread + before))
+        kernel_pads.append((before, (kernel - 1) * step + spread - size - before))
+    dx = lax.conv_general_dilated(
+        g,
+        jnp.flip(w, (0, 1)).swapaxes(2, 3),
+        (1, 1),
+        input_pads,
+        lhs_dilation=(sh, sw),
+        rhs_dilation=dilation,
+        dimension_numbers=LAYOUT,
+    )
+    dw = lax.conv_general_dilated(
+        jnp.transpose(x, (3, 1, 2, 0)),
+        jnp.transpose(g, (1, 2, 0, 3)),
+        dilation,
+        kernel_pads,
+        rhs_dilation=(sh, sw),
+        dimension_numbers=LAYOUT,
+    )
+    return dx, jnp.transpose(dw, (1, 2, 0, 3))
+
+
+# --- 1x1: a matrix product over the positions that the stride keeps
+
+
+def _pointwise(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
+    sh, sw = geometry.strides
+    x = x[:, ::sh, ::sw]
+    return (x.reshape(-1, x.shape[-1]) @ w[0, 0]).reshape(*x.shape[:-1], w.shape[-1])
+
+
+def _pointwise_gradient(
+    x: jax.Array, w: jax.Array, g: jax.Array, *, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    _, vjp = jax.vjp(functools.partial(_pointwise, geometry=geometry), x, w)
+    return vjp(g)
+
+
+# --- depthwise: each output is a sum of shifted inputs, each times one number a channel
+
+
+def _taps(x: jax.Array, kernel: tuple[int, int], out: tuple[int, int], strides: tuple[int, int]):
+    """The shifted inputs that a kernel's taps see: a list of `[..., rows, columns, channels]`."""
+    (oh, ow), (sh, sw) = out, strides
+    return [
+        x[..., i : i + (oh - 1) * sh + 1 : sh, j : j + (ow - 1) * sw + 1 : sw, :]
+        for i in range(kernel[0])
+        for j in range(kernel[1])
+    ]
+
+
+def _out_sizes(x: jax.Array, w: jax.Array, geometry: Geometry) -> tuple[int, int]:
+    height, width = (geometry.out_size(a, x.shape[1 + a], w.shape[a]) for a in range(2))
+    return height, width
+
+
+def _depthwise(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
+    out = _out_sizes(x, w, geometry)
+    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
+    weights = w.reshape(-1, w.shape[-1])
+    taps = _taps(padded, w.shape[:2], out, geometry.strides)
+    return functools.reduce(jnp.add, [tap * weights[i] for i, tap in enumerate(taps)])
+
+
+def _depthwise_gradient(
+    x: jax.Array, w: jax.Array, g: jax.Array, *, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    out, kernel = _out_sizes(x, w, geometry), w.shape[:2]
+    pads = [(0, 0, 0)]
+    for axis in range(2):
+        size, before, stride = x.shape[1 + axis], geometry.pads[axis][0], geometry.strides[axis]
+        spread = (out[axis] - 1) * stride + 1
+        pads.append((kernel[axis] - 1 - before, size - spread + before, stride - 1))
+    spread_g = lax.pad(g, jnp.zeros((), g.dtype), [*pads, (0, 0, 0)])
+    flipped = jnp.flip(w, (0, 1)).reshape(-1, w.shape[-1])
+    taps = _taps(spread_g, kernel, x.shape[1:3], (1, 1))
+    dx = functools.reduce(jnp.add, [tap * flipped[i] for i, tap in enumerate(taps)])
+
+    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
+
+    def add_image(total: jax.Array, image: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        one_x, one_g = image
+        shifted = _taps(one_x, kernel, out, geometry.strides)
+        return total + jnp.stack([jnp.sum(tap * one_g, (0, 1)) for tap in shifted]), None
+
+    start = jnp.zeros((int(np.prod(kernel)), w.shape[-1]), w.dtype)
+    dw, _ = lax.scan(add_image, start, (padded, g))
+    return dx, dw.reshape(w.shape)
