@@ -52,11 +52,7 @@ class CellModule(nnx.Module):
     ) -> None:
         features = place.filters
         self.input_0 = ReluConvNorm(widths.current, features, config=config, rngs=rngs)
-        self.input_1: nnx.Module | None = None
-        if widths.transform == "reduce":
-            self.input_1 = FactorizedReduction(widths.previous, features, config=config, rngs=rngs)
-        elif widths.transform == "project":
-            self.input_1 = ReluConvNorm(widths.previous, features, config=config, rngs=rngs)
+        self.input_1 = _input_1(widths, features, config=config, rngs=rngs)
         self.blocks = nnx.List(
             BlockModule(block, place, widths, config=config, rngs=rngs) for block in cell.blocks
         )
@@ -84,3 +80,14 @@ class CellModule(nnx.Module):
             if adapter is not None:
                 states[index] = adapter(states[index])
         return jnp.concatenate([states[index] for index in self.outputs], -1)
+
+
+def _input_1(
+    widths: CellWidths, features: int, *, config: LayerConfig, rngs: nnx.Rngs
+) -> nnx.Module | None:
+    """What makes state 1 of the previous input."""
+    if widths.transform == "reduce":
+        return FactorizedReduction(widths.previous, features, config=config, rngs=rngs)
+    if widths.transform == "project":
+        return ReluConvNorm(widths.previous, features, config=config, rngs=rngs)
+    return None
