@@ -14,7 +14,13 @@ from nasnet_jax.nn.supernet import Supernet, architecture_arrays
 from nasnet_jax.space import NASNET_A, OPERATIONS, Architecture, Macro, cost, sample_architecture
 
 MACRO = Macro(
-    num_cells=2, num_filters=3, num_classes=4, image_size=6, image_channels=1, uniform_inputs=True
+    num_cells=2,
+    num_filters=3,
+    num_classes=4,
+    image_size=6,
+    image_channels=1,
+    num_reductions=1,
+    uniform_inputs=True,
 )
 CONFIG = LayerConfig(track_statistics=False)
 SUPERNET = Supernet(MACRO, 5, CONFIG)

@@ -1,0 +1,252 @@
+"""Trains any number of children on a mesh and returns their rewards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nasnet_jax.data.augment import channel_statistics
+from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.data.split import hold_out
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.nn.supernet import Supernet, architecture_arrays
+from nasnet_jax.search.child_program import ChildProgram, Control, Data
+from nasnet_jax.search.config import search_macro
+from nasnet_jax.space import Architecture, Cost, cost
+
+
+class ChildResult(NamedTuple):
+    """What became of a child.
+
+    Attributes:
+      reward: accuracy on the held-out images, from 0 to 1; 0 if it diverged.
+      diverged: whether a logit was not finite.
+      seconds: wall time of its row, shared with the children beside it.
+    """
+
+    reward: float
+    diverged: bool
+    seconds: float
+
+
+def make_mesh(arch: int, data: int) -> Mesh:
+    """A mesh `('arch', 'data')` over all devices.
+
+    Raises:
+      ValueError: if the devices do not fill it.
+    """
+    devices = jax.devices()
+    if arch == -1 and len(devices) % data == 0:
+        arch = len(devices) // data
+    if arch * data != len(devices):
+        raise ValueError(
+            f"mesh.arch={arch} times mesh.data={data} does not make the {len(devices)} devices "
+            f"that JAX sees ({devices[0].platform}). Set mesh.arch=-1 to use what is there."
+        )
+    return Mesh(np.array(devices).reshape(arch, data), ("arch", "data"))
+
+
+class ChildTrainer:
+    """The child trainer: one child per device at a time, in rows of similar cost.
+
+    Attributes:
+      compilations: executables compiled so far; one, whatever is trained.
+      compile_seconds: what that took.
+      busy_seconds, device_seconds: the devices' time at work and altogether, of which the idle
+        share is made.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
+        """Places the data on the devices; compiles nothing.
+
+        Raises:
+          ValueError: if the images, the held-out part or the batch do not fit each other.
+        """
+        child = config.child
+        self.mesh = mesh
+        self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
+        layers = LayerConfig(
+            dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False
+        )
+        self._program = ChildProgram(
+            supernet=Supernet(self.macro, config.num_blocks, layers),
+            batch_size=child.batch_size,
+            learning_rate=child.learning_rate,
+            momentum=child.momentum,
+            weight_decay=child.weight_decay,
+            max_grad_norm=child.max_grad_norm,
+            crop_padding=child.crop_padding,
+            flip=child.flip,
+        )
+        kept, held_out = hold_out(
+            len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
+        )
+        if child.batch_size > len(kept):
+            raise ValueError(
+                f"child.batch_size is {child.batch_size}, more than the {len(kept)} images of "
+                f"{dataset.name!r} that remain for training."
+            )
+        self.num_validation = len(held_out)
+        self.steps_per_epoch = len(kept) // child.batch_size
+        filled = -(-len(held_out) // child.batch_size) * child.batch_size
+        valid = np.resize(held_out, filled)
+        mean, deviation = channel_statistics(dataset.train_images[kept])
+        data = Data(
+            train_images=dataset.train_images[kept],
+            train_labels=dataset.train_labels[kept],
+            valid_images=dataset.train_images[valid],
+            valid_labels=dataset.train_labels[valid],
+            valid_mask=(np.arange(filled) < len(held_out)).astype(np.float32),
+            mean=mean,
+            deviation=deviation,
+        )
+        self._replicated = NamedSharding(mesh, P())
+        self._by_child = NamedSharding(mesh, P("arch"))
+        self._data = jax.device_put(data, self._replicated)
+        # Common random numbers: every child has this key.
+        key = jax.random.fold_in(jax.random.key(config.seed), 1)
+        self._key = jax.device_put(jax.random.key_data(key), self._replicated)
+        self._num_blocks = config.num_blocks
+        self._compiled: jax.stages.Compiled | None = None
+        self.compilations = 0
+        self.compile_seconds = 0.0
+        self.busy_seconds = 0.0
+        self.device_seconds = 0.0
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """What a child of this architecture costs."""
+        return cost(architecture, self.macro)
+
+    def compile(self) -> jax.stages.Compiled:
+        """Compiles the program, once."""
+        if self._compiled is None:
+            started = time.time()
+            rows = self.mesh.shape["arch"]
+            example = Architecture.from_decisions(np.zeros(10 * self._num_blocks, np.int32))
+            arrays = self._stack([example] * rows)
+            children = jax.eval_shape(jax.vmap(self._program.init, (None, 0)), self._typed_key(), arrays)
+            children = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._by_child), children
+            )
+            function = self._program.sharded(self.mesh)
+            control = self._control(first=True, start=0, steps=0, horizon=1, evaluate=False)
+            self._compiled = function.lower(
+                children, arrays, control, self._key, self._data
+            ).compile()
+            self._abstract_children = children
+            self.compilations += 1
+            self.compile_seconds += time.time() - started
+        return self._compiled
+
+    def train(
+        self,
+        architectures: Sequence[Architecture],
+        *,
+        epochs: int,
+        on_call: Callable[[float], None] = lambda share: None,
+    ) -> list[ChildResult]:
+        """Trains each architecture from scratch, in its canonical form.
+
+        Args:
+          architectures: any number of them.
+          epochs: of training, also the period of the learning rate's cosine.
+          on_call: told after every epoch of a row which share of the work is done; what it
+            raises ends the training.
+
+        Returns:
+          One result for each architecture, in their order.
+        """
+        canonical = [architecture.canonical() for architecture in architectures]
+        costs = [self.cost(architecture).macs for architecture in canonical]
+        width = self.mesh.shape["arch"]
+        by_cost = sorted(range(len(canonical)), key=lambda index: costs[index])
+        rows = [by_cost[start : start + width] for start in range(0, len(by_cost), width)]
+        results: list[ChildResult | None] = [None] * len(canonical)
+        for number, row in enumerate(rows):
+
+            def on_epoch(share: float, number: int = number) -> None:
+                on_call((number + share) / len(rows))
+
+            for index, result in zip(
+                row, self._train_row([canonical[i] for i in row], epochs, on_epoch), strict=True
+            ):
+                results[index] = result
+        return [result for result in results if result is not None]
+
+    def _train_row(
+        self, row: list[Architecture], epochs: int, on_epoch: Callable[[float], None]
+    ) -> list[ChildResult]:
+        program = self.compile()
+        started = time.time()
+        # A short row is filled up with its last child, whose copies are thrown away.
+        arrays = self._stack(row + [row[-1]] * (self.mesh.shape["arch"] - len(row)))
+        children = jax.tree.map(
+            lambda x: jax.device_put(jnp.zeros(x.shape, x.dtype), self._by_child),
+            self._abstract_children,
+        )
+        horizon = epochs * self.steps_per_epoch
+        for epoch in range(epochs):
+            control = self._control(
+                first=epoch == 0,
+                start=epoch * self.steps_per_epoch,
+                steps=self.steps_per_epoch,
+                horizon=horizon,
+                evaluate=epoch == epochs - 1,
+            )
+            called = time.time()
+            children, result = program(children, arrays, control, self._key, self._data)
+            self._account(result.correct, called)
+            on_epoch((epoch + 1) / epochs)
+        correct, finite = jax.device_get(result)
+        seconds = time.time() - started
+        results = []
+        for index in range(len(row)):
+            diverged = not finite[index]
+            reward = 0.0 if diverged else float(correct[index]) / self.num_validation
+            results.append(ChildResult(reward, diverged, seconds))
+        return results
+
+    def _account(self, output: jax.Array, called: float) -> None:
+        """Waits for each device in turn, the cheapest child first, and notes when it was done."""
+        shards = output.addressable_shards
+        finished = []
+        for shard in sorted(shards, key=lambda shard: shard.index[0].start or 0):
+            shard.data.block_until_ready()
+            finished.append(time.time() - called)
+        self.busy_seconds += sum(finished)
+        self.device_seconds += len(finished) * max(finished)
+
+    @property
+    def idle_share(self) -> float:
+        """The share of the devices' time that they waited for a slower child of their row."""
+        if self.device_seconds == 0:
+            return 0.0
+        return 1.0 - self.busy_seconds / self.device_seconds
+
+    def _typed_key(self) -> jax.Array:
+        return jax.random.wrap_key_data(self._key)
+
+    def _stack(self, row: list[Architecture]) -> object:
+        arrays = [architecture_arrays(architecture) for architecture in row]
+        return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *arrays), self._by_child)
+
+    def _control(
+        self, *, first: bool, start: int, steps: int, horizon: int, evaluate: bool
+    ) -> Control:
+        control = Control(
+            first=np.bool_(first),
+            start=np.int32(start),
+            steps=np.int32(steps),
+            horizon=np.int32(horizon),
+            evaluate=np.bool_(evaluate),
+        )
+        return jax.device_put(control, self._replicated)
+

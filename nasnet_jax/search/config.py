@@ -1,0 +1,116 @@
+"""The fields of a search's configuration, with the paper's values where the paper has them."""
+
+from __future__ import annotations
+
+import ml_collections
+
+from nasnet_jax.space import Macro
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """The paper's search on CIFAR-10; an experiment in `configs/` changes what it needs.
+
+    "Ours" marks what the paper does not state.
+    """
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.num_blocks = 5  # B, blocks in a cell.
+    config.num_children = 20_000
+    config.children_per_batch = 20  # The minibatch of architectures between controller updates.
+    config.retrain_duplicates = False  # Ours: an architecture seen before keeps its reward.
+    config.checkpoints_to_keep = 2
+
+    config.dataset = ml_collections.ConfigDict()
+    config.dataset.name = "cifar10"  # digits, fake, folder:PATH, or a name of TFDS.
+    config.dataset.data_dir = ""  # Of TFDS; empty for its default.
+    config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
+    config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
+
+    config.strategy = ml_collections.ConfigDict()
+    config.strategy.name = "ppo"  # ppo, reinforce, random or evolution.
+    config.strategy.learning_rate = 0.00035
+    config.strategy.entropy_weight = 0.00001
+    config.strategy.baseline_decay = 0.95
+    config.strategy.hidden_size = 100
+    config.strategy.minibatch = 20
+    config.strategy.clip = 0.2  # Ours, as is the number of epochs.
+    config.strategy.epochs = 4
+
+    config.child = ml_collections.ConfigDict()
+    config.child.num_cells = 2  # N.
+    config.child.num_filters = 32  # F; ours.
+    config.child.num_reductions = 2
+    config.child.epochs = 20
+    config.child.batch_size = 128  # Ours.
+    config.child.learning_rate = 0.1  # Ours; cosine, one period (A.1).
+    config.child.momentum = 0.9
+    config.child.weight_decay = 5e-4  # slim's CIFAR network.
+    config.child.max_grad_norm = 5.0  # slim's CIFAR network.
+    config.child.crop_padding = 4  # Pixels; random crops of 32x32 from 40x40 (A.1).
+    config.child.flip = True
+    config.child.bfloat16 = False  # Compute type; parameters and statistics stay float32.
+
+    config.rerank = ml_collections.ConfigDict()
+    config.rerank.top_k = 250
+    config.rerank.epochs = 300  # Ours; the paper trains "until convergence".
+
+    config.mesh = ml_collections.ConfigDict()
+    config.mesh.arch = -1  # Devices over which children are spread; -1: all that are left.
+    config.mesh.data = 1  # Devices that share one child's batch.
+    return config
+
+
+def search_macro(
+    config: ml_collections.ConfigDict, image_shape: tuple[int, int, int], num_classes: int
+) -> Macro:
+    """The skeleton of the children.
+
+    Args:
+      config: of the search.
+      image_shape: height, width and channels.
+      num_classes: of the data set.
+
+    Raises:
+      ValueError: if the images are too small for the reductions, or a field is out of range.
+    """
+    height, width, channels = image_shape
+    return Macro(
+        num_cells=config.child.num_cells,
+        num_filters=config.child.num_filters,
+        num_reductions=config.child.num_reductions,
+        num_classes=num_classes,
+        image_size=(height, width),
+        image_channels=channels,
+        uniform_inputs=True,
+    )
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Checks what can be checked before any data is read.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+    for name, least in (
+        ("num_children", 1),
+        ("children_per_batch", 1),
+        ("child.epochs", 1),
+        ("child.batch_size", 1),
+        ("dataset.num_validation", 1),
+        ("rerank.top_k", 0),
+        ("rerank.epochs", 1),
+        ("checkpoints_to_keep", 1),
+        ("mesh.data", 1),
+    ):
+        value = config
+        for part in name.split("."):
+            value = value[part]
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, but it is {value}.")
+    if not 2 <= config.num_blocks <= 7:
+        raise ValueError(f"num_blocks (B) must be from 2 to 7, but it is {config.num_blocks}.")
+    if config.child.batch_size % config.mesh.data:
+        raise ValueError(
+            f"child.batch_size ({config.child.batch_size}) must be a multiple of mesh.data "
+            f"({config.mesh.data}), the number of devices that share a child's batch."
+        )
