@@ -1,0 +1,25 @@
+"""A search on CIFAR-10 for a two-core machine: small children, a few hundred of them.
+
+    python -m nasnet_jax.search --config=configs/search_cifar10_small.py --workdir=DIR \
+        --config.dataset.data_dir=DATA
+
+300 children are 15 updates of the controller: at the paper's learning rate of 0.00035 it would learn
+nothing, so it is larger here. The reward is accuracy after one epoch of a narrow network, a rough
+guide to what the architecture is worth at full size.
+"""
+
+from nasnet_jax.search.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.num_children = 300
+    config.strategy.learning_rate = 0.005
+    config.dataset.num_validation = 1_000
+    config.child.num_cells = 1
+    config.child.num_filters = 8
+    config.child.epochs = 1
+    config.child.batch_size = 64
+    config.rerank.top_k = 5
+    config.rerank.epochs = 4
+    return config

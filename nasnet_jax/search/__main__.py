@@ -1,0 +1,63 @@
+"""Searches: `python -m nasnet_jax.search --config=configs/quickstart.py --workdir=DIR`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from absl import app, flags
+from ml_collections import config_flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "File of the experiment.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; resumed if it has begun.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+PROGRESS_SECONDS = 5.0
+"""A line of progress is printed at most this often."""
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line and runs the search."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.platform import use_every_core
+
+    use_every_core()
+    from nasnet_jax.preemption import EXIT_CODE, Preempted
+    from nasnet_jax.report.text import architecture_text
+    from nasnet_jax.search.loop import BEST_FILE, Progress, run
+    from nasnet_jax.space import Architecture
+
+    last = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last
+        if time.time() - last < PROGRESS_SECONDS and progress.share < 1.0:
+            return
+        last = time.time()
+        best = "-" if progress.best_reward is None else f"{progress.best_reward:.4f}"
+        print(
+            f"{progress.phase}: {progress.share:6.1%}, {progress.children} children, "
+            f"best reward {best}, {(progress.seconds_left or 0) / 60:.1f} min left",
+            flush=True,
+        )
+
+    try:
+        summary = run(_CONFIG.value, _WORKDIR.value, on_progress=on_progress)
+    except Preempted as stop:
+        print(f"{stop} The same command resumes it.", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"Error: {error}")
+    best = Architecture.load(os.path.join(_WORKDIR.value, BEST_FILE))
+    print(f"\n{architecture_text(best)}\n")
+    for name, value in summary.items():
+        print(f"{name}: {value}")
+    print(f"\nEverything is in {os.path.abspath(_WORKDIR.value)}")
+
+
+if __name__ == "__main__":
+    app.run(main)

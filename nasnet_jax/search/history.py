@@ -1,0 +1,165 @@
+"""Everything that a search has learnt about architectures, child by child."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import enum
+import io
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from nasnet_jax.space import Architecture
+from nasnet_jax.space.serialization import write_atomically
+
+COLUMNS = (
+    "index",
+    "batch",
+    "reward",
+    "status",
+    "params",
+    "macs",
+    "seconds",
+    "rerank_reward",
+    "architecture",
+)
+
+
+class Status(enum.IntEnum):
+    """How a child came by its reward."""
+
+    TRAINED = 0
+    REUSED = 1
+    DIVERGED = 2
+
+
+@dataclasses.dataclass
+class Entry:
+    """One child.
+
+    Attributes:
+      batch: the number of the batch that proposed it, from 0.
+      decisions: `[D]`, of the canonical form.
+      reward: accuracy on the held-out images; 0 if it diverged.
+      status: how it came by the reward.
+      params: trainable parameters.
+      macs: multiply-adds for one image.
+      seconds: wall time of the row it was trained in; 0 if its reward was reused.
+      rerank_reward: accuracy after the longer training of the best; NaN where there was none.
+    """
+
+    batch: int
+    decisions: np.ndarray
+    reward: float
+    status: Status
+    params: int
+    macs: int
+    seconds: float
+    rerank_reward: float = float("nan")
+
+    @property
+    def architecture(self) -> Architecture:
+        """The canonical architecture."""
+        return Architecture.from_decisions(self.decisions)
+
+
+class History:
+    """The children of a search in the order of their proposal."""
+
+    def __init__(self, num_decisions: int) -> None:
+        self._num_decisions = num_decisions
+        self.entries: list[Entry] = []
+        self._first: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def append(self, entry: Entry) -> None:
+        """Adds a child."""
+        self._first.setdefault(_key(entry.decisions), len(self.entries))
+        self.entries.append(entry)
+
+    def find(self, decisions: np.ndarray) -> Entry | None:
+        """The first child with these canonical decisions, if there was one."""
+        index = self._first.get(_key(decisions))
+        return None if index is None else self.entries[index]
+
+    def best(self, count: int) -> list[Entry]:
+        """The distinct architectures with the highest rewards, the earliest of equals first."""
+        distinct = [self.entries[index] for index in self._first.values()]
+        return sorted(distinct, key=lambda entry: -entry.reward)[:count]
+
+    def winner(self) -> Entry:
+        """The best by rerank reward if anything was re-ranked, else by reward.
+
+        Raises:
+          ValueError: if there are no children.
+        """
+        if not self.entries:
+            raise ValueError("There is no best architecture before the first child is trained.")
+        reranked = [e for e in self.entries if not np.isnan(e.rerank_reward)]
+        if reranked:
+            return max(reranked, key=lambda entry: entry.rerank_reward)
+        return self.best(1)[0]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All entries as arrays with a leading axis of their number, for a checkpoint."""
+        entries = self.entries
+        shape = (len(entries), self._num_decisions)
+        return {
+            "batch": np.array([e.batch for e in entries], np.int32),
+            "decisions": np.array([e.decisions for e in entries], np.uint8).reshape(shape),
+            "reward": np.array([e.reward for e in entries], np.float64),
+            "status": np.array([e.status for e in entries], np.uint8),
+            "params": np.array([e.params for e in entries], np.int64),
+            "macs": np.array([e.macs for e in entries], np.int64),
+            "seconds": np.array([e.seconds for e in entries], np.float64),
+            "rerank_reward": np.array([e.rerank_reward for e in entries], np.float64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> History:
+        """The inverse of `to_arrays`."""
+        history = cls(arrays["decisions"].shape[1])
+        for index in range(len(arrays["batch"])):
+            history.append(
+                Entry(
+                    batch=int(arrays["batch"][index]),
+                    decisions=np.asarray(arrays["decisions"][index], np.int32),
+                    reward=float(arrays["reward"][index]),
+                    status=Status(int(arrays["status"][index])),
+                    params=int(arrays["params"][index]),
+                    macs=int(arrays["macs"][index]),
+                    seconds=float(arrays["seconds"][index]),
+                    rerank_reward=float(arrays["rerank_reward"][index]),
+                )
+            )
+        return history
+
+    def write_csv(self, path: pathlib.Path) -> None:
+        """Writes the whole history, atomically."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for index, entry in enumerate(self.entries):
+            rerank = "" if np.isnan(entry.rerank_reward) else f"{entry.rerank_reward:.6f}"
+            writer.writerow(
+                (
+                    index,
+                    entry.batch,
+                    f"{entry.reward:.6f}",
+                    entry.status.name.lower(),
+                    entry.params,
+                    entry.macs,
+                    f"{entry.seconds:.2f}",
+                    rerank,
+                    entry.architecture.one_line(),
+                )
+            )
+        write_atomically(path, text.getvalue())
+
+
+def _key(decisions: np.ndarray) -> bytes:
+    return np.asarray(decisions, np.uint8).tobytes()

@@ -1,0 +1,301 @@
+"""The search: propose architectures, train children, learn from their rewards, keep the best."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from clu import metric_writers
+
+from nasnet_jax.data.sources import load_arrays
+from nasnet_jax.preemption import Preemption, preemption
+from nasnet_jax.search.checkpoint import SearchCheckpoints
+from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.config import check_config
+from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.space import Architecture, canonical_decisions, choices
+from nasnet_jax.space.serialization import write_atomically
+from nasnet_jax.workdir import claim_workdir
+
+HISTORY_FILE = "history.csv"
+BEST_FILE = "best_architecture.json"
+SUMMARY_FILE = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a search is.
+
+    Attributes:
+      phase: `search` or `rerank`.
+      share: of the phase that is done, from 0 to 1.
+      seconds_left: of the phase, estimated from this session's pace; None before there is one.
+      children: finished so far.
+      best_reward: so far; None before the first child.
+    """
+
+    phase: str
+    share: float
+    seconds_left: float | None
+    children: int
+    best_reward: float | None
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike[str],
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Any]:
+    """Runs a search, or resumes it from the last batch that was finished.
+
+    Args:
+      config: see `nasnet_jax.search.config.default_config`.
+      workdir: gets `history.csv`, `best_architecture.json`, `summary.json`, TensorBoard's files and
+        checkpoints.
+      on_progress: told after every compiled call.
+
+    Returns:
+      What is in `summary.json`.
+
+    Raises:
+      ValueError: for a configuration that cannot work, before anything is compiled or written.
+      Preempted: if a signal asked the run to end; the same call resumes it.
+    """
+    check_config(config)
+    strategy = make_strategy(config.strategy, choices(config.num_blocks))
+    mesh = make_mesh(config.mesh.arch, config.mesh.data)
+    started = time.time()
+    dataset = load_arrays(
+        config.dataset.name,
+        data_dir=config.dataset.data_dir or None,
+        image_size=config.dataset.image_size or None,
+    )
+    trainer = ChildTrainer(config, dataset, mesh)
+    folder = claim_workdir(workdir, config)
+    checkpoints = SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
+    writer = metric_writers.create_default_writer(folder)
+    with contextlib.closing(checkpoints), contextlib.closing(writer), preemption() as signals:
+        state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
+        abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+        search = Search(
+            config=config,
+            folder=folder,
+            trainer=trainer,
+            strategy=strategy,
+            state=state,
+            checkpoints=checkpoints,
+            writer=writer,
+            signals=signals,
+            on_progress=on_progress,
+        )
+        restored = checkpoints.restore(abstract)
+        if restored is not None:
+            search.step, state, search.history = restored
+            search.state = jax.tree.map(jnp.asarray, state)
+        with search.timed("data"):
+            search.seconds["data"] += time.time() - started
+        with search.timed("compile"):
+            trainer.compile()
+        search.search()
+        search.rerank()
+        return search.write_results()
+
+
+class Search:
+    """A search under way. `run` makes it; its state is what `checkpoints` holds."""
+
+    def __init__(
+        self,
+        *,
+        config: ml_collections.ConfigDict,
+        folder: pathlib.Path,
+        trainer: ChildTrainer,
+        strategy: Any,
+        state: Any,
+        checkpoints: SearchCheckpoints,
+        writer: metric_writers.MetricWriter,
+        signals: Preemption,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.trainer = trainer
+        self.strategy = strategy
+        self.state = state
+        self.history = History(len(strategy.choices))
+        self.step = 0
+        self.seconds = {"data": 0.0, "compile": 0.0, "search": 0.0, "rerank": 0.0}
+        self._checkpoints = checkpoints
+        self._writer = writer
+        self._signals = signals
+        self._on_progress = on_progress
+        self._trained = 0
+
+    @contextlib.contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the time that the block takes to a phase."""
+        started = time.time()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += time.time() - started
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of proposals in the whole search; the last may train fewer children."""
+        return -(-self.config.num_children // self.config.children_per_batch)
+
+    def search(self) -> None:
+        """Trains the batches that are left."""
+        begun, first = time.time(), self.step
+        for batch in range(self.step, self.num_batches):
+            with self.timed("search"):
+                self._batch(batch, begun, first)
+
+    def _batch(self, batch: int, begun: float, first: int) -> None:
+        config = self.config
+        state, proposal = self.strategy.propose(self.state, config.children_per_batch)
+        rows = canonical_decisions(np.asarray(proposal.decisions))
+
+        def on_call(share: float) -> None:
+            done = batch - first + share
+            pace = (time.time() - begun) / done
+            self._report("search", (batch + share) / self.num_batches,
+                         pace * (self.num_batches - batch - share))
+
+        entries = self._train(batch, rows, on_call)
+        rewards = jnp.array([entry.reward for entry in entries], jnp.float32)
+        self.state, metrics = self.strategy.observe(state, proposal, rewards)
+        for entry in entries:
+            self.history.append(entry)
+        self.step = batch + 1
+        self._save()
+        best = self.history.winner().reward
+        scalars = {name: float(value) for name, value in metrics.items()}
+        scalars |= {"reward_mean": float(rewards.mean()), "reward_max": float(rewards.max()),
+                    "reward_best": best}
+        self._writer.write_scalars(len(self.history), scalars)
+        self._writer.flush()
+
+    def _train(
+        self, batch: int, rows: np.ndarray, on_call: Callable[[float], None]
+    ) -> list[Entry]:
+        """Trains those of a batch's architectures that are new, and fills in the others."""
+        fresh: dict[bytes, Architecture] = {}
+        for row in rows:
+            if self.config.retrain_duplicates or self.history.find(row) is None:
+                fresh.setdefault(row.tobytes(), Architecture.from_decisions(row))
+
+        def checked(share: float) -> None:
+            on_call(share)
+            self._signals.check()
+
+        results = dict(
+            zip(
+                fresh,
+                self.trainer.train(
+                    list(fresh.values()), epochs=self.config.child.epochs, on_call=checked
+                ),
+                strict=True,
+            )
+        )
+        self._trained += len(fresh)
+        entries, used = [], set()
+        for row in rows:
+            key = row.tobytes()
+            counted = self.trainer.cost(Architecture.from_decisions(row))
+            if key in results and key not in used:
+                used.add(key)
+                result = results[key]
+                status = Status.DIVERGED if result.diverged else Status.TRAINED
+                reward, seconds = result.reward, result.seconds
+            else:
+                known = self.history.find(row)
+                reward = results[key].reward if known is None else known.reward
+                status, seconds = Status.REUSED, 0.0
+            entries.append(
+                Entry(batch, row, reward, status, counted.params, counted.macs, seconds)
+            )
+        return entries
+
+    def rerank(self) -> None:
+        """Trains the best for longer, in batches, each of which is saved."""
+        size = self.config.children_per_batch
+        best = self.history.best(self.config.rerank.top_k)
+        total = -(-len(best) // size)
+        begun, first = time.time(), max(self.step - self.num_batches, 0)
+        for number in range(first, total):
+            part = best[number * size : (number + 1) * size]
+
+            def on_call(share: float, number: int = number) -> None:
+                pace = (time.time() - begun) / (number - first + share)
+                self._report("rerank", (number + share) / total, pace * (total - number - share))
+                self._signals.check()
+
+            with self.timed("rerank"):
+                results = self.trainer.train(
+                    [entry.architecture for entry in part],
+                    epochs=self.config.rerank.epochs,
+                    on_call=on_call,
+                )
+            for entry, result in zip(part, results, strict=True):
+                entry.rerank_reward = result.reward
+            self.step = self.num_batches + number + 1
+            self._save()
+
+    def _report(self, phase: str, share: float, seconds_left: float) -> None:
+        best = self.history.best(1)
+        self._on_progress(
+            Progress(
+                phase, share, seconds_left, len(self.history), best[0].reward if best else None
+            )
+        )
+
+    def _save(self) -> None:
+        self._checkpoints.save(self.step, self.state, self.history)
+        self.write_results()
+
+    def write_results(self) -> dict[str, Any]:
+        """Writes the history, the best architecture and the summary; returns the summary."""
+        entries = self.history.entries
+        winner = self.history.winner()
+        rewards = np.array([entry.reward for entry in entries])
+        statuses = [entry.status for entry in entries]
+        searching = self.seconds["search"]
+        summary = {
+            "children": len(entries),
+            "trained": statuses.count(Status.TRAINED),
+            "reused": statuses.count(Status.REUSED),
+            "diverged": statuses.count(Status.DIVERGED),
+            "compilations": self.trainer.compilations,
+            "children_per_hour": 3600 * self._trained / searching if searching else None,
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+            "idle_share": round(self.trainer.idle_share, 4),
+            "best_reward": float(rewards.max()),
+            "mean_reward": float(rewards.mean()),
+            "mean_reward_last_batch": float(rewards[-self.config.children_per_batch :].mean()),
+            "best_architecture": winner.architecture.one_line(),
+            "best_architecture_reward": winner.reward,
+            "best_architecture_rerank_reward": (
+                None if np.isnan(winner.rerank_reward) else winner.rerank_reward
+            ),
+            "finished": self.step
+            == self.num_batches
+            + -(-len(self.history.best(self.config.rerank.top_k)) // self.config.children_per_batch),
+        }
+        self.history.write_csv(self.folder / HISTORY_FILE)
+        winner.architecture.save(self.folder / BEST_FILE)
+        write_atomically(self.folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        return summary

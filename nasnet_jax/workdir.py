@@ -1,0 +1,62 @@
+"""The folder of a run: it belongs to one configuration, and nothing in it is overwritten by another."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from nasnet_jax.space.serialization import write_atomically
+
+CONFIG_FILE = "config.json"
+
+
+def claim_workdir(workdir: str | os.PathLike[str], config: ml_collections.ConfigDict) -> pathlib.Path:
+    """Makes the folder of a run, or finds it to be resumed.
+
+    Raises:
+      ValueError: if the folder holds a run with another configuration, or cannot be written.
+    """
+    path = pathlib.Path(workdir).absolute()
+    written = json.loads(config.to_json_best_effort())
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"no permission to write in {path}")
+        if not (path / CONFIG_FILE).exists():
+            if any(path.iterdir()):
+                raise ValueError(
+                    f"The folder {path} is not empty and is not the folder of a run (it has no "
+                    f"{CONFIG_FILE}). Choose another --workdir."
+                )
+            write_atomically(path / CONFIG_FILE, json.dumps(written, indent=2) + "\n")
+            return path
+    except OSError as error:
+        raise ValueError(f"The workdir {path} cannot be written: {error}") from error
+    found = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+    differences = _differences(found, written)
+    if differences:
+        raise ValueError(
+            f"The folder {path} holds a run with another configuration:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nChoose another --workdir, or the configuration that it was started with."
+        )
+    return path
+
+
+def _differences(there: Any, here: Any, prefix: str = "") -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        lines = []
+        for name in sorted({*there, *here}):
+            where = f"{prefix}{name}"
+            if name not in there:
+                lines.append(f"{where}: not there, here {here[name]!r}")
+            elif name not in here:
+                lines.append(f"{where}: there {there[name]!r}, not here")
+            else:
+                lines += _differences(there[name], here[name], f"{where}.")
+        return lines
+    return [] if there == here else [f"{prefix[:-1]}: there {there!r}, here {here!r}"]
