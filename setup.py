@@ -45,6 +45,7 @@ setup(
         "clu>=0.0.12",
         "etils[epath]>=1.9",
         "flax>=0.12.8",
+        "importlib_resources",  # tensorflow-datasets needs it to download and does not say so.
         "jax>=0.10.2",
         "ml-collections>=1.0",
         "numpy>=2.0",

@@ -1,0 +1,122 @@
+"""Data sets by name: `digits`, `fake`, `folder:PATH`, or any image classification set of TFDS."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from nasnet_jax.data import builtin
+from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.data.source import ArraySource, Source
+
+_FOLDER = "folder:"
+
+
+def open_sources(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    test_split: str | None = None,
+    fake: builtin.FakeSpec | None = None,
+) -> tuple[Source, Source]:
+    """Opens a data set for reading example by example, of any size.
+
+    Args:
+        name: `digits` (scikit-learn's, 8x8 pixels), `fake` (made up), `folder:PATH` (own images,
+            see `nasnet_jax.data.folder`), or the name of a TFDS data set (see
+            `nasnet_jax.data.tfds_source`).
+        data_dir: The folder of TFDS's prepared data sets; TFDS's own default if `None` or empty.
+        test_split: The TFDS split to test on; by default `test`, or `validation` without it.
+        fake: What `fake` makes up.
+
+    Returns:
+        The training and the test images.
+
+    Raises:
+        ValueError: If there is no such data set or it is not for image classification.
+        FileNotFoundError: If its files are missing and cannot be had.
+    """
+    if name == "digits":
+        return _array_sources(builtin.load_digits())
+    if name == "fake":
+        return _array_sources(builtin.make_fake(fake or builtin.FakeSpec()))
+    # The imports stand here because TensorFlow takes seconds that `digits` and `fake` do not need.
+    if name.startswith(_FOLDER):
+        from nasnet_jax.data.folder import open_folder
+
+        return open_folder(name.removeprefix(_FOLDER))
+    from nasnet_jax.data.tfds_source import open_tfds
+
+    return open_tfds(name, data_dir=data_dir or None, test_split=test_split or None)
+
+
+def load_arrays(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
+    test_split: str | None = None,
+    fake: builtin.FakeSpec | None = None,
+) -> Dataset:
+    """Loads a whole data set into memory, as a search needs it.
+
+    Args:
+        name: As for `open_sources`.
+        data_dir: As for `open_sources`.
+        image_size: Height and width in pixels to which all images are brought, by resizing the
+            shorter side and cropping the centre. `None` leaves them as they are; they must then be
+            of one size.
+        test_split: As for `open_sources`.
+        fake: As for `open_sources`.
+
+    Returns:
+        The training and the test images as NumPy arrays.
+
+    Raises:
+        ValueError: As for `open_sources`, and if images are of different sizes or cannot be
+            decoded.
+        FileNotFoundError: As for `open_sources`.
+    """
+    train, test = open_sources(name, data_dir=data_dir, test_split=test_split, fake=fake)
+    train_images, train_labels = _load(train, image_size)
+    test_images, test_labels = _load(test, image_size)
+    return Dataset(
+        name=name,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        class_names=train.class_names,
+    )
+
+
+def _array_sources(dataset: Dataset) -> tuple[ArraySource, ArraySource]:
+    names = dataset.class_names
+    return (
+        ArraySource(f"{dataset.name} (train)", dataset.train_images, dataset.train_labels, names),
+        ArraySource(f"{dataset.name} (test)", dataset.test_images, dataset.test_labels, names),
+    )
+
+
+def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Reads, decodes and resizes all examples of a source."""
+    if isinstance(source, ArraySource) and image_size in (None, source.images.shape[1]):
+        return source.images, source.labels
+    from nasnet_jax.data.pipeline import decoded_images
+
+    images: np.ndarray | None = None
+    labels = np.empty(len(source), dtype=np.int32)
+    for number, (image, label) in enumerate(decoded_images(source, image_size)):
+        if images is None:
+            images = np.empty((len(source), *image.shape), dtype=np.uint8)
+        if image.shape != images.shape[1:]:
+            raise ValueError(
+                f"The images of {source.name} differ in size: number {number} is "
+                f"{list(image.shape)} [height, width, channels], those before it are "
+                f"{list(images.shape[1:])}. Set dataset.image_size, to which all are brought."
+            )
+        images[number], labels[number] = image, label
+    if images is None:
+        raise ValueError(f"{source.name} has no images.")
+    return images, labels
