@@ -128,8 +128,8 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(
             f"There is no data set {name!r}.{hint} The name is 'digits', 'fake', 'folder:PATH' "
-            "(own images, one folder a class), or that of a TFDS data set such as 'cifar10'; one of "
-            "your own is found if dataset.data_dir names the folder where it was prepared."
+            "(own images, one folder a class), or that of a TFDS data set such as 'cifar10'; one "
+            "of your own is found if dataset.data_dir names the folder where it was prepared."
         ) from error
 
 
@@ -137,8 +137,8 @@ def _prepare(builder: Any, name: str) -> None:
     """Downloads and prepares a data set."""
     root = builder.data_dir_root
     advice = (
-        f"To prepare it where there is a network: `tfds build {name} --data_dir=DIR`; then copy DIR "
-        "to this machine and set dataset.data_dir to it."
+        f"To prepare it where there is a network: `tfds build {name} --data_dir=DIR`; then copy "
+        "DIR to this machine and set dataset.data_dir to it."
     )
     missing = f"TFDS data set {name!r} is not prepared in {str(root)!r}"
     downloads = Path(root) / "downloads"
