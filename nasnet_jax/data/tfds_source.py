@@ -11,7 +11,6 @@ import difflib
 import os
 import socket
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,20 +167,14 @@ def _is_offline() -> bool:
 
 
 def _features(builder: Any, name: str) -> tuple[str, str]:
-    """Returns the names of an example's image and label."""
-    keys = builder.info.supervised_keys
+    """Returns the names of an example's image and label: the only ones, or TFDS's supervised keys."""
     features = builder.info.features
-    if (
-        keys is None
-        or len(keys) != 2
-        or not isinstance(features[keys[0]], tfds.features.Image)
-        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
-    ):
+    keys = builder.info.supervised_keys or features.keys()
+    images = [key for key in keys if isinstance(features[key], tfds.features.Image)]
+    labels = [key for key in keys if isinstance(features[key], tfds.features.ClassLabel)]
+    if len(images) != 1 or len(labels) != 1:
         raise ValueError(
-            f"TFDS data set {name!r} is not for image classification: its supervised keys are "
-            f"{keys}, where an image and a class label are needed."
+            f"TFDS data set {name!r} is not for image classification: an example needs one image and "
+            f"one class label, and this one has the images {images} and the labels {labels}."
         )
-    return keys[0], keys[1]
-
-
-__all__: Sequence[str] = ("TfdsSource", "open_tfds")
+    return images[0], labels[0]

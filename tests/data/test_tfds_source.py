@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nasnet_jax.data import tfds_source
+from nasnet_jax.data.sources import load_arrays
+from nasnet_jax.data.tfds_source import open_tfds
+
+
+@pytest.mark.parametrize("name", ["tfrecords", "arrayrecords"])
+def test_every_example_is_read_with_its_label(
+    tfds_dir: Path, tfds_images: np.ndarray, name: str
+) -> None:
+    dataset = load_arrays(name, data_dir=tfds_dir)
+    # TFDS shuffles when it prepares.
+    assert sorted(map(bytes, dataset.train_images)) == sorted(map(bytes, tfds_images))
+    np.testing.assert_array_equal(dataset.train_labels, dataset.train_images[:, 0, 0, 0] % 2)
+    assert len(dataset.test_images) == 7
+    assert dataset.class_names == ("even", "odd")
+
+
+def test_examples_are_read_in_the_order_asked_for(tfds_dir: Path) -> None:
+    train, test = open_tfds("tfrecords", data_dir=tfds_dir)
+    assert (len(train), len(test)) == (23, 7)
+    images, labels = train.read(np.array([5, 2]))
+    for place, number in enumerate((5, 2)):
+        (image,), (label,) = train.read(np.array([number]))
+        assert image == images[place]
+        assert label == labels[place]
+
+
+def test_a_split_is_chosen_by_name(tfds_dir: Path) -> None:
+    _, test = open_tfds("tfrecords", data_dir=tfds_dir, test_split="train")
+    assert len(test) == 23
+    with pytest.raises(ValueError, match=r"no split 'tests'; it has \['train', 'validation'\]"):
+        open_tfds("tfrecords", data_dir=tfds_dir, test_split="tests")
+
+
+def test_an_unknown_name_lists_what_there_is_and_what_is_near() -> None:
+    with pytest.raises(ValueError, match=r"no data set 'cifar11'.*'cifar10'.*'folder:PATH'"):
+        open_tfds("cifar11")
+
+
+def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_address(*_: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(tfds_source.socket, "getaddrinfo", no_address)
+    monkeypatch.setattr(tfds_source.urllib.request, "getproxies", dict)
+    with pytest.raises(FileNotFoundError, match=r"'cifar100' is not prepared in .*no network") as e:
+        open_tfds("cifar100", data_dir=tmp_path)
+    assert "tfds build cifar100" in str(e.value)
+
+
+def test_a_data_set_downloaded_by_hand_says_which_files_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"(?s)preparing it failed.*ILSVRC2012_img_train"):
+        open_tfds("imagenet2012", data_dir=tmp_path)
+
+
+def test_a_part_of_the_files_is_refused(tmp_path: Path, tfds_dir: Path) -> None:
+    import shutil
+
+    shutil.copytree(tfds_dir, tmp_path, dirs_exist_ok=True)
+    (file,) = (tmp_path / "tfrecords").rglob("*-train.tfrecord*")
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="should have 23 examples, but its files in .* hold 0"):
+        open_tfds("tfrecords", data_dir=tmp_path)
+
+
+def test_real_cifar10(shared_data_dir: Path) -> None:
+    train, test = open_tfds("cifar10", data_dir=shared_data_dir)
+    assert train.class_names[:2] == ("airplane", "automobile")
+    assert train.channels == 3
+    _, labels = test.read(np.arange(len(test)))
+    assert set(labels.tolist()) == set(range(10))
