@@ -1,0 +1,51 @@
+"""Trains: `python -m nasnet_jax.train --config=configs/digits.py --workdir=DIR`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "File of the experiment.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; resumed if it has begun.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line and trains."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.platform import use_every_core
+
+    use_every_core()
+    from nasnet_jax.preemption import EXIT_CODE, Preempted
+    from nasnet_jax.train.loop import Progress, run
+
+    def on_progress(progress: Progress) -> None:
+        accuracy = progress.test_accuracy
+        tested = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
+        print(
+            f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}{tested}, "
+            f"{progress.seconds_left / 60:.1f} min left",
+            flush=True,
+        )
+
+    try:
+        summary = run(_CONFIG.value, _WORKDIR.value, on_progress=on_progress)
+    except Preempted as stop:
+        print(f"{stop} The same command resumes it.", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"Error: {error}")
+    print()
+    for name, value in summary.items():
+        print(f"{name}: {value}")
+    print(f"\nEverything is in {os.path.abspath(_WORKDIR.value)}")
+
+
+if __name__ == "__main__":
+    app.run(main)
