@@ -6,6 +6,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 EXIT_CODE = 75
 """Exit status of a run that was asked to end and can be resumed (sysexits' EX_TEMPFAIL)."""
@@ -35,13 +36,13 @@ class Preemption:
 def preemption() -> Iterator[Preemption]:
     """Handles SIGTERM and SIGINT inside the block; a second signal has its usual effect."""
     state = Preemption()
-    previous = {}
+    previous: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         state.request(number)
         signal.signal(number, previous[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
         previous[number] = signal.signal(number, handle)
     try:
         yield state

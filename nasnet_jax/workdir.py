@@ -1,4 +1,4 @@
-"""The folder of a run: it belongs to one configuration, and nothing in it is overwritten by another."""
+"""The folder of a run: it belongs to one configuration, and no other one overwrites it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from nasnet_jax.space.serialization import write_atomically
 CONFIG_FILE = "config.json"
 
 
-def claim_workdir(workdir: str | os.PathLike[str], config: ml_collections.ConfigDict) -> pathlib.Path:
+def claim_workdir(
+    workdir: str | os.PathLike[str], config: ml_collections.ConfigDict
+) -> pathlib.Path:
     """Makes the folder of a run, or finds it to be resumed.
 
     Raises:

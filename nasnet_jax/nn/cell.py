@@ -32,6 +32,7 @@ class BlockModule(nnx.Module):
         self.inputs = (block.left_input, block.right_input)
 
     def __call__(self, states: list[jax.Array]) -> jax.Array:
+        """The new hidden state, of the ones before it."""
         left, right = self.left(states[self.inputs[0]]), self.right(states[self.inputs[1]])
         return left + right if self.projection is None else self.projection(left, right)
 

@@ -54,10 +54,9 @@ def same_pads(
     sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
 ) -> Pads:
     """TensorFlow's SAME padding: output size ceil(size / stride), the odd zero goes after."""
-    rows, columns = lax.padtype_to_pads(
-        sizes, [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)], strides, "SAME"
-    )
-    return tuple(rows), tuple(columns)
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    (top, bottom), (left, right) = lax.padtype_to_pads(sizes, extents, strides, "SAME")
+    return (top, bottom), (left, right)
 
 
 def convolution(
@@ -103,19 +102,23 @@ def convolution(
             f"convolution takes 1 group or one for each of the {images.shape[-1]} channels, "
             f"not {feature_group_count}."
         )
-    strides, dilation = tuple(strides), tuple(rhs_dilation)
+    pads: Pads
     if padding == "SAME":
-        pads = same_pads(images.shape[1:3], kernel.shape[:2], strides, dilation)
-    elif padding == "VALID":
+        pads = same_pads(images.shape[1:3], kernel.shape[:2], strides, rhs_dilation)
+    elif isinstance(padding, str):
+        if padding != "VALID":
+            raise ValueError(f"padding is 'SAME', 'VALID' or pairs of numbers, not {padding!r}.")
         pads = ((0, 0), (0, 0))
     else:
         (top, bottom), (left, right) = padding
         pads = ((top, bottom), (left, right))
-    return _convolution(images, kernel, Geometry(strides, pads, dilation, feature_group_count))
+    step, spread = (strides[0], strides[1]), (rhs_dilation[0], rhs_dilation[1])
+    return _convolution(images, kernel, Geometry(step, pads, spread, feature_group_count))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolution(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+# Jitted, so that a network that is run without `jit` compiles each shape once; inlined in a trace.
+@functools.partial(jax.jit, static_argnums=(2,), inline=True)
+def _by_platform(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     cpu, _ = _cpu_form(w, geometry)
     return lax.platform_dependent(
         x,
@@ -123,6 +126,25 @@ def _convolution(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
         cpu=functools.partial(cpu, geometry=geometry),
         default=functools.partial(_native, geometry=geometry),
     )
+
+
+@functools.partial(jax.jit, static_argnums=(3,), inline=True)
+def _gradient_by_platform(
+    x: jax.Array, w: jax.Array, g: jax.Array, geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+    _, cpu = _cpu_form(w, geometry)
+    return lax.platform_dependent(
+        x,
+        w,
+        g,
+        cpu=functools.partial(cpu, geometry=geometry),
+        default=functools.partial(_native_gradient, geometry=geometry),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolution(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    return _by_platform(x, w, geometry)
 
 
 def _forward(
@@ -134,15 +156,7 @@ def _forward(
 def _backward(
     geometry: Geometry, residuals: tuple[jax.Array, jax.Array], g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    x, w = residuals
-    _, cpu = _cpu_form(w, geometry)
-    return lax.platform_dependent(
-        x,
-        w,
-        g,
-        cpu=functools.partial(cpu, geometry=geometry),
-        default=functools.partial(_native_gradient, geometry=geometry),
-    )
+    return _gradient_by_platform(*residuals, g, geometry)
 
 
 _convolution.defvjp(_forward, _backward)
@@ -239,7 +253,9 @@ def _pointwise_gradient(
 # --- depthwise: each output is a sum of shifted inputs, each times one number a channel
 
 
-def _taps(x: jax.Array, kernel: tuple[int, int], out: tuple[int, int], strides: tuple[int, int]):
+def _taps(
+    x: jax.Array, kernel: Sequence[int], out: Sequence[int], strides: Sequence[int]
+) -> list[jax.Array]:
     """The shifted inputs that a kernel's taps see: a list of `[..., rows, columns, channels]`."""
     (oh, ow), (sh, sw) = out, strides
     return [

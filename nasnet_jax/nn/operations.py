@@ -15,7 +15,6 @@ from flax import nnx
 from nasnet_jax.nn.layers import BatchNorm, LayerConfig, ReluConvNorm, conv
 from nasnet_jax.nn.pooling import average_pool, max_pool
 
-
 Operation = Callable[[jax.Array], jax.Array]
 
 
@@ -38,6 +37,7 @@ class Identity(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that the module states."""
         return x if self.adapt is None else self.adapt(x)
 
 
@@ -66,6 +66,7 @@ class Convolution(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that the module states."""
         return self.only(x)
 
 
@@ -88,6 +89,7 @@ class FactorizedConvolution(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that the module states."""
         return self.column(self.row(x))
 
 
@@ -113,6 +115,7 @@ class Pool(nnx.Module):
         self.pool, self.size, self.stride = pool, size, stride
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that the module states."""
         x = self.pool(x, self.size, self.stride)
         return x if self.adapt is None else self.adapt(x)
 
@@ -154,6 +157,7 @@ class SeparableConvolution(nnx.Module):
         self.norm_2 = BatchNorm(features, config=config)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that the module states."""
         x = self.norm_1(self.pointwise_1(self.depthwise_1(nnx.relu(x))))
         return self.norm_2(self.pointwise_2(self.depthwise_2(nnx.relu(x))))
 

@@ -37,6 +37,8 @@ def _counts(length: int, size: int, stride: int, pads: tuple[int, int]) -> np.nd
     return np.array([ones[start : start + size].sum() for start in windows])
 
 
+# Jitted for the same reason as in `convolution`.
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4, 5), inline=True)
 def _pool(
     x: jax.Array,
     size: int,

@@ -162,10 +162,11 @@ class Supernet:
         stem = _module(
             lambda: _stem(macro, config=config, rngs=nnx.Rngs(0)), parameters["stem"]
         )(images)
-        inputs = tuple(self._project(0, state, stem) for state in parameters["stage_0"]["first"])
+        first = parameters["stage_0"]["first"]
+        inputs = self._project(0, first[0], stem), self._project(0, first[1], stem)
         # As wide as a cell's output, so that the stem can stand where a previous output stands.
         unused = self._channels(0) - stem.shape[-1]
-        current = jnp.pad(stem, ((0, 0), (0, 0), (0, 0), (0, unused)))
+        previous = current = jnp.pad(stem, ((0, 0), (0, 0), (0, 0), (0, unused)))
         for stage in range(macro.num_reductions + 1):
             weights = parameters[f"stage_{stage}"]
             if stage > 0:

@@ -301,7 +301,7 @@ def _run_backward(tape: Tape, residuals: tuple, g: jax.Array) -> tuple:
     numbers = jnp.arange(cell.concat.shape[0])
     steps = (numbers, cell.inputs, cell.operations, cell.concat, *parameters, halves)
     totals, g_parameters = lax.scan(block, start, steps, reverse=True)
-    g_full = None if full is None else totals[1]
+    g_full = None if full is None else totals[-1]
     # The buffer's other states are written before they are read: nothing flows to what was there.
     return g_parameters, None, g_full, totals[0].at[2:].set(0.0)
 

@@ -31,6 +31,7 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.search.loop import BEST_FILE, Progress, run
     from nasnet_jax.space import Architecture
 
+    workdir = os.path.abspath(str(_WORKDIR.value))
     last = 0.0
 
     def on_progress(progress: Progress) -> None:
@@ -46,17 +47,17 @@ def main(argv: list[str]) -> None:
         )
 
     try:
-        summary = run(_CONFIG.value, _WORKDIR.value, on_progress=on_progress)
+        summary = run(_CONFIG.value, workdir, on_progress=on_progress)
     except Preempted as stop:
         print(f"{stop} The same command resumes it.", file=sys.stderr)
         sys.exit(EXIT_CODE)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"Error: {error}")
-    best = Architecture.load(os.path.join(_WORKDIR.value, BEST_FILE))
+    best = Architecture.load(os.path.join(workdir, BEST_FILE))
     print(f"\n{architecture_text(best)}\n")
     for name, value in summary.items():
         print(f"{name}: {value}")
-    print(f"\nEverything is in {os.path.abspath(_WORKDIR.value)}")
+    print(f"\nEverything is in {workdir}")
 
 
 if __name__ == "__main__":

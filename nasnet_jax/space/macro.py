@@ -162,8 +162,8 @@ class Macro:
             if side < 2:
                 height, width = self.image_height_width
                 raise ValueError(
-                    f"Images of {height}x{width} are too small for the {reductions} reduction cells "
-                    f"of this network: number {number} would have to halve a side of {side}. Use "
+                    f"Images of {height}x{width} are too small for the {reductions} reduction "
+                    f"cells of this network: number {number} would have to halve a side of {side}. Use "
                     f"larger images, a smaller num_reductions, or the 'cifar' stem."
                 )
             side = _halved(side)
