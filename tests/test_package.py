@@ -24,6 +24,18 @@ def test_importing_the_package_imports_no_library() -> None:
     assert not {"jax", "flax", "tensorflow", "numpy"} & modules_after("import nasnet_jax")
 
 
+def test_the_space_needs_no_jax() -> None:
+    after = modules_after("import nasnet_jax; nasnet_jax.Architecture; nasnet_jax.space")
+    assert "nasnet_jax" in after
+    assert not {"jax", "flax", "tensorflow"} & after
+
+
+def test_data_loads_tensorflow_only_when_images_are_to_be_decoded() -> None:
+    after = modules_after("from nasnet_jax.data import load_arrays; load_arrays('digits')")
+    assert "sklearn" in after
+    assert "tensorflow" not in after
+
+
 def test_version_is_a_release_number() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", nasnet_jax.__version__)
 
