@@ -53,6 +53,7 @@ setup(
         "orbax-checkpoint>=0.11.20",
         "pillow>=10.0",
         "scikit-learn>=1.5",
+        "tensorboard>=2.18",  # clu's writers need it and TensorFlow no longer brings it.
         f"tensorflow-cpu>=2.18; {HAS_TENSORFLOW_CPU}",
         f"tensorflow>=2.18; {HAS_NO_TENSORFLOW_CPU}",
         "tensorflow-datasets>=4.9.8",

@@ -25,6 +25,8 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.preemption import EXIT_CODE, Preempted
     from nasnet_jax.train.loop import Progress, run
 
+    workdir = os.path.abspath(str(_WORKDIR.value))
+
     def on_progress(progress: Progress) -> None:
         accuracy = progress.test_accuracy
         tested = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> None:
         )
 
     try:
-        summary = run(_CONFIG.value, _WORKDIR.value, on_progress=on_progress)
+        summary = run(_CONFIG.value, workdir, on_progress=on_progress)
     except Preempted as stop:
         print(f"{stop} The same command resumes it.", file=sys.stderr)
         sys.exit(EXIT_CODE)
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> None:
     print()
     for name, value in summary.items():
         print(f"{name}: {value}")
-    print(f"\nEverything is in {os.path.abspath(_WORKDIR.value)}")
+    print(f"\nEverything is in {workdir}")
 
 
 if __name__ == "__main__":

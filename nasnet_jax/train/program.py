@@ -108,7 +108,7 @@ class TrainProgram:
     def _init(self) -> TrainState:
         """The state before the first step, from `config.seed`."""
         model = self._make(rngs=nnx.Rngs(self.config.seed))
-        _, parameters, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
+        parameters, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
         return TrainState(
             jnp.array(0), jnp.array(0.0), parameters, statistics, self._optimizer.init(parameters)
         )

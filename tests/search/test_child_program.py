@@ -166,11 +166,17 @@ def test_what_the_callback_raises_ends_the_training(trainer, architectures):
         trainer.train(architectures, epochs=1, on_call=stop)
 
 
-def test_a_diverging_child_has_no_reward(architectures):
-    config = small_config()
-    config.child.learning_rate = float("inf")
-    (result,) = make_trainer(config, arch=1, data=1).train(architectures[:1], epochs=1)
-    assert (result.reward, result.diverged) == (0.0, True)
+def test_a_diverging_child_has_no_reward(trainer, architectures, results, monkeypatch):
+    """Images that are not finite stand for a learning rate that is part of the program."""
+    with monkeypatch.context() as patch:
+        data = trainer._data
+        patch.setattr(trainer, "_data", data._replace(deviation=0.0 * data.deviation))
+        (diverged,) = trainer.train(architectures[:1], epochs=2)
+    assert (diverged.reward, diverged.diverged) == (0.0, True)
+    # The next child on the same device has nothing of it.
+    (after,) = trainer.train(architectures[:1], epochs=2)
+    assert (after.reward, after.diverged) == (results[0].reward, False)
+    assert trainer.compilations == 1
 
 
 def test_mesh_must_fill_the_devices():
