@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import numpy as np
@@ -78,6 +79,9 @@ def load_arrays(
             decoded.
         FileNotFoundError: As for `open_sources`.
     """
+    if name == "fake" and image_size:
+        # Made up at that size rather than resized.
+        fake = dataclasses.replace(fake or builtin.FakeSpec(), image_size=image_size)
     train, test = open_sources(name, data_dir=data_dir, test_split=test_split, fake=fake)
     train_images, train_labels = _load(train, image_size)
     test_images, test_labels = _load(test, image_size)

@@ -14,6 +14,8 @@ def test_digits_and_fake_by_name() -> None:
     np.testing.assert_array_equal(load_arrays("digits").train_images, load_digits().train_images)
     fake = load_arrays("fake", fake=FakeSpec(num_train=6, num_test=3, num_classes=3, image_size=5))
     assert fake.train_images.shape == (6, 5, 5, 3)
+    larger = load_arrays("fake", image_size=7, fake=FakeSpec(num_train=4, num_test=2))
+    assert larger.image_shape == (7, 7, 3)
 
 
 def test_the_sources_of_digits_are_its_arrays() -> None:
