@@ -35,7 +35,9 @@ lint: setup
 	$(RUN) -m mypy
 
 quickstart: setup
-	$(RUN) -m nasnet_jax.search --config=configs/quickstart.py --workdir=$(WORKDIR)
+	$(RUN) -m nasnet_jax.search --config=configs/quickstart.py --workdir=$(WORKDIR)/search
+	$(RUN) -m nasnet_jax.train --config=configs/digits.py --workdir=$(WORKDIR)/train \
+	  --config.architecture=$(WORKDIR)/search/best_architecture.json
 
 clean:
 	rm -rf $(VENV) .cache
