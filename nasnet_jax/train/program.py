@@ -110,7 +110,11 @@ class TrainProgram:
         model = self._make(rngs=nnx.Rngs(self.config.seed))
         parameters, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
         return TrainState(
-            jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), parameters, statistics, self._optimizer.init(parameters)
+            jnp.zeros((), jnp.int32),
+            jnp.zeros((), jnp.float32),
+            parameters,
+            statistics,
+            self._optimizer.init(parameters),
         )
 
     def _update(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
