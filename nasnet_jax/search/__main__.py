@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from absl import app, flags
@@ -23,10 +22,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line and runs the search."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.command import ending_for_people
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
-    from nasnet_jax.preemption import EXIT_CODE, Preempted
     from nasnet_jax.report.text import architecture_text
     from nasnet_jax.search.loop import BEST_FILE, Progress, run
     from nasnet_jax.space import Architecture
@@ -46,13 +45,8 @@ def main(argv: list[str]) -> None:
             flush=True,
         )
 
-    try:
+    with ending_for_people():
         summary = run(_CONFIG.value, workdir, on_progress=on_progress)
-    except Preempted as stop:
-        print(f"{stop} The same command resumes it.", file=sys.stderr)
-        sys.exit(EXIT_CODE)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"Error: {error}")
     best = Architecture.load(os.path.join(workdir, BEST_FILE))
     print(f"\n{architecture_text(best)}\n")
     for name, value in summary.items():

@@ -104,8 +104,7 @@ def run(
         if restored is not None:
             search.step, state, search.history = restored
             search.state = jax.tree.map(jnp.asarray, state)
-        with search.timed("data"):
-            search.seconds["data"] += time.time() - started
+        search.seconds["data"] = time.time() - started
         with search.timed("compile"):
             trainer.compile()
         search.search()

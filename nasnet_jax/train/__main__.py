@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -19,10 +18,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line and trains."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.command import ending_for_people
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
-    from nasnet_jax.preemption import EXIT_CODE, Preempted
     from nasnet_jax.train.loop import Progress, run
 
     workdir = os.path.abspath(str(_WORKDIR.value))
@@ -36,13 +35,8 @@ def main(argv: list[str]) -> None:
             flush=True,
         )
 
-    try:
+    with ending_for_people():
         summary = run(_CONFIG.value, workdir, on_progress=on_progress)
-    except Preempted as stop:
-        print(f"{stop} The same command resumes it.", file=sys.stderr)
-        sys.exit(EXIT_CODE)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        sys.exit(f"Error: {error}")
     print()
     for name, value in summary.items():
         print(f"{name}: {value}")

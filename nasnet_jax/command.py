@@ -1,0 +1,24 @@
+"""How a command ends when it cannot go on: one line for people, and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from nasnet_jax.preemption import EXIT_CODE, Preempted
+
+
+@contextlib.contextmanager
+def ending_for_people() -> Iterator[None]:
+    """Ends the process in place of a traceback.
+
+    A run that a signal ended exits with `EXIT_CODE`; one that cannot work says why and exits with 1.
+    """
+    try:
+        yield
+    except Preempted as stop:
+        print(f"{stop} The same command resumes it.", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"Error: {error}")
