@@ -1,0 +1,196 @@
+"""Trained networks on disk: `model.json` and Orbax `weights/` in one folder.
+
+A folder holds a whole model or is no model: on local disks it is written beside its place and
+renamed, and where there is no renaming (`gs://`) `model.json` is written last and makes it one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.experimental import multihost_utils
+from jax.sharding import SingleDeviceSharding
+
+from nasnet_jax.inference.description import ModelDescription, serving_layers
+from nasnet_jax.inference.preprocessing import Preprocessing
+
+MODEL_FILE = "model.json"
+WEIGHTS = "weights"
+MODEL_FOLDER = "model"
+"""Where a training puts its model inside its workdir."""
+_BEST_ARCHITECTURE = "best_architecture.json"
+_RUN_CONFIG = "config.json"
+
+__all__ = [
+    "MODEL_FILE",
+    "MODEL_FOLDER",
+    "ModelDescription",
+    "Preprocessing",
+    "find_model",
+    "read_description",
+    "read_model",
+    "save_model",
+    "serving_layers",
+]
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    description: ModelDescription,
+    parameters: nnx.State,
+    statistics: nnx.State,
+) -> None:
+    """Writes a model, or replaces the one that is in the folder.
+
+    What only training needs (an auxiliary head) is left out. With several processes, all of them
+    call this.
+
+    Args:
+        folder: A folder or `gs://` address; its parents are made.
+        description: What the network is.
+        parameters: The network's `nnx.Param` state, wherever its arrays are.
+        statistics: The network's `nnx.BatchStat` state.
+
+    Raises:
+        ValueError: If the folder holds something that is not a model, or if the arrays are not
+            those of the described network; nothing is written then.
+    """
+    target = epath.Path(folder)
+    weights = {
+        "parameters": _selected(parameters, description, nnx.Param),
+        "statistics": _selected(statistics, description, nnx.BatchStat),
+    }
+    if target.exists() and not (target / MODEL_FILE).exists():
+        if not target.is_dir() or any(target.iterdir()):
+            raise ValueError(
+                f"{target} holds something that is not a model (it has no {MODEL_FILE}), and is "
+                "left as it is. Choose another folder."
+            )
+    remote = "://" in str(target)
+    place = target if remote else target.parent / f".{target.name}.incomplete"
+    if jax.process_index() == 0:
+        # Also what an interrupted call has left; of a remote model, first what makes it one.
+        (place / MODEL_FILE).unlink(missing_ok=True)
+        if place.exists():
+            place.rmtree()
+        place.mkdir(parents=True)
+    multihost_utils.sync_global_devices("nasnet_jax model begun")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(place / WEIGHTS, weights)
+        checkpointer.wait_until_finished()
+    if jax.process_index() == 0:
+        (place / MODEL_FILE).write_text(description.to_json())
+        if not remote:
+            if target.exists():
+                target.rmtree()
+            place.rename(target)
+    multihost_utils.sync_global_devices("nasnet_jax model written")
+
+
+def find_model(path: str | os.PathLike[str]) -> epath.Path:
+    """Finds the model folder: `path` itself, or the one in a training's workdir.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no model; the message says what it seems to be and what to do.
+    """
+    folder = epath.Path(path)
+    for candidate in (folder, folder / MODEL_FOLDER):
+        if (candidate / MODEL_FILE).exists():
+            return candidate
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    if not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is a file, but a model is a folder with {MODEL_FILE}.")
+    best = folder / _BEST_ARCHITECTURE
+    if best.exists():
+        raise ValueError(
+            f"{str(folder)!r} is the workdir of a search, which finds an architecture but trains no "
+            "weights to keep. Train it first: python -m nasnet_jax.train --config=configs/NAME.py "
+            f"--workdir=DIR --config.architecture={best}, and load DIR."
+        )
+    if (folder / _RUN_CONFIG).exists():
+        raise ValueError(
+            f"{str(folder)!r} is the workdir of a training that has not written its model yet. Run "
+            "the same train command again; it goes on where it stopped."
+        )
+    raise ValueError(
+        f"{str(folder)!r} holds no model (there is no {MODEL_FILE} in it). Give the workdir of a "
+        "training, or a folder that save_model or import_weights wrote."
+    )
+
+
+def read_description(path: str | os.PathLike[str]) -> ModelDescription:
+    """Reads what a model is, without its weights.
+
+    Args:
+        path: As for `find_model`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no model, or a damaged one, or a newer one.
+    """
+    file = find_model(path) / MODEL_FILE
+    try:
+        return ModelDescription.from_json(file.read_text())
+    except ValueError as error:  # UnicodeDecodeError is one too.
+        raise ValueError(f"{str(file)!r} cannot be read: {error}") from error
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.State, nnx.State]:
+    """Reads a model onto this process's first device, whatever it was saved on.
+
+    Args:
+        path: As for `find_model`.
+
+    Returns:
+        The description, the parameters (`nnx.Param`) and the statistics (`nnx.BatchStat`), which
+        `nnx.merge` takes with the graph of `description.abstract_network()`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no model, or one that is damaged.
+    """
+    description = read_description(path)
+    folder = find_model(path) / WEIGHTS
+    device = SingleDeviceSharding(jax.local_devices()[0])
+    network = description.abstract_network()
+    states = nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        {"parameters": nnx.to_pure_dict(states[0]), "statistics": nnx.to_pure_dict(states[1])},
+    )
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            weights = checkpointer.restore(folder, shapes)
+    # What a damaged file raises depends on where it is damaged, in several libraries.
+    except Exception as error:  # noqa: BLE001
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"The weights in {str(folder)!r} are damaged or belong to another network: {reason}"
+        ) from error
+    for state, name in zip(states, ("parameters", "statistics"), strict=True):
+        nnx.replace_by_pure_dict(state, weights[name])
+    return description, *states
+
+
+def _selected(
+    state: nnx.State, description: ModelDescription, kind: type[nnx.Variable]
+) -> dict[str, Any]:
+    """The arrays of a state that the described network has, as nested dictionaries."""
+    wanted = flatten_dict(nnx.to_pure_dict(nnx.state(description.abstract_network(), kind)))
+    given = flatten_dict(nnx.to_pure_dict(state))
+    for path, leaf in wanted.items():
+        shape = given[path].shape if path in given else None
+        if shape != leaf.shape:
+            raise ValueError(
+                "These are not the weights of the described network: "
+                f"{'/'.join(map(str, path))} has the shape {shape}, not {leaf.shape}."
+            )
+    return unflatten_dict({path: given[path] for path in wanted})
