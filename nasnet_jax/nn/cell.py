@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from nasnet_jax.nn.drop_path import NEVER_DROPPED, DropPath
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, Projection, ReluConvNorm
 from nasnet_jax.nn.operations import operation
 from nasnet_jax.space import Block, Cell, CellWidths, MacroCell
@@ -30,10 +31,14 @@ class BlockModule(nnx.Module):
             else None
         )
         self.inputs = (block.left_input, block.right_input)
+        self.can_drop = (block.left_op != NEVER_DROPPED, block.right_op != NEVER_DROPPED)
 
-    def __call__(self, states: list[jax.Array]) -> jax.Array:
-        """The new hidden state, of the ones before it."""
+    def __call__(self, states: list[jax.Array], drop: DropPath | None = None) -> jax.Array:
+        """The new hidden state, of the ones before it; `drop` leaves operations out in training."""
         left, right = self.left(states[self.inputs[0]]), self.right(states[self.inputs[1]])
+        if drop is not None:
+            left = drop.part(0)(left) if self.can_drop[0] else left
+            right = drop.part(1)(right) if self.can_drop[1] else right
         return left + right if self.projection is None else self.projection(left, right)
 
 
@@ -71,12 +76,23 @@ class CellModule(nnx.Module):
         self.output_1 = adapter(1, widths.state_1)
         self.outputs = cell.outputs
 
-    def __call__(self, current: jax.Array, previous: jax.Array) -> jax.Array:
-        """Current and previous input, `[batch, height, width, channels]`, to the cell's output."""
+    def __call__(
+        self, current: jax.Array, previous: jax.Array, drop: DropPath | None = None
+    ) -> jax.Array:
+        """The cell's output.
+
+        Args:
+          current: the current input, `[batch, height, width, channels]`.
+          previous: the previous input, of the same size or of twice as much.
+          drop: what drops the paths of this cell while training.
+
+        Returns:
+          `[batch, height / stride, width / stride, channels]`.
+        """
         state_1 = previous if self.input_1 is None else self.input_1(previous)
         states = [self.input_0(current), state_1]
-        for block in self.blocks:
-            states.append(block(states))
+        for number, block in enumerate(self.blocks):
+            states.append(block(states, None if drop is None else drop.part(number)))
         for index, adapter in enumerate((self.output_0, self.output_1)):
             if adapter is not None:
                 states[index] = adapter(states[index])

@@ -7,16 +7,44 @@ import jax.numpy as jnp
 from flax import nnx
 
 from nasnet_jax.nn.cell import CellModule
-from nasnet_jax.nn.layers import LayerConfig, ReluConvNorm, kernel_init
+from nasnet_jax.nn.drop_path import DropPath, depth_share
+from nasnet_jax.nn.heads import AuxiliaryHead, Head
+from nasnet_jax.nn.layers import LayerConfig, ReluConvNorm
 from nasnet_jax.space import STEM, Architecture, Macro
 
 
 class NASNet(nnx.Module):
-    """An image classifier whose cells are `architecture` and whose skeleton is `macro`."""
+    """An image classifier whose cells are `architecture` and whose skeleton is `macro`.
+
+    Args:
+      architecture: what is inside the cells.
+      macro: the skeleton.
+      config: what all layers have in common.
+      dropout_rate: share of the pooled features that `training_logits` drops (0.5 on ImageNet).
+      aux_head: whether there is an auxiliary head, which only `training_logits` uses. All that
+        belongs to it lies under the attribute `aux_head`.
+      remat: whether the gradient computes each cell again instead of keeping what is inside it,
+        which spares memory and costs about a third more time.
+      rngs: for the initial parameters; no key is kept.
+
+    Raises:
+      ValueError: if `aux_head` is asked for where the network can have none, or `dropout_rate` is
+        not in [0, 1).
+    """
 
     def __init__(
-        self, architecture: Architecture, macro: Macro, *, config: LayerConfig, rngs: nnx.Rngs
+        self,
+        architecture: Architecture,
+        macro: Macro,
+        *,
+        config: LayerConfig,
+        dropout_rate: float = 0.0,
+        aux_head: bool = False,
+        remat: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
+        if not 0.0 <= dropout_rate < 1.0:
+            raise ValueError(f"dropout_rate is at least 0 and below 1, but it is {dropout_rate}.")
         imagenet = macro.stem == "imagenet"
         self.stem = ReluConvNorm(
             macro.image_channels,
@@ -39,42 +67,123 @@ class NASNet(nnx.Module):
             if macro.num_classes is None
             else Head(widths[-1].output, macro.num_classes, rngs=rngs)
         )
+        self.aux_head = None
+        if aux_head:
+            place = macro.aux_head_cell
+            if place is None or macro.num_classes is None:
+                raise ValueError(
+                    "An auxiliary head needs num_classes, a reduction cell, and maps of at least "
+                    "5x5 in front of the last one. Use larger images, or no auxiliary head."
+                )
+            channels, size = widths[place.index].output, place.output_size
+            self.aux_head = AuxiliaryHead(
+                channels, size, macro.num_classes, config=config, rngs=rngs
+            )
         self.macro = macro
         self.architecture = architecture
+        self.dropout_rate = dropout_rate
+        self.remat = remat
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Logits `[batch, classes]`, or features `[batch, channels]` without a head.
+        """Logits `[batch, classes]`, or features `[batch, channels]` without a head, in float32.
 
         Args:
           images: `[batch, height, width, channels]`, scaled as the network was trained.
         """
-        features = self.feature_maps(images)[-1]
-        pooled = nnx.relu(features).mean((1, 2))
-        return pooled if self.head is None else self.head(pooled)
+        features = self.features(images)
+        return features if self.head is None else self.head(features)
+
+    def training_logits(
+        self,
+        images: jax.Array,
+        *,
+        key: jax.Array,
+        drop_prob: jax.Array | float,
+        scale_by_depth: bool,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Logits with dropout, DropPath and the auxiliary head.
+
+        Args:
+          images: `[batch, height, width, channels]`.
+          key: a typed key, for all that is random in this call.
+          drop_prob: the present probability of dropping a path; a Python 0 leaves DropPath out.
+          scale_by_depth: whether cell c of T drops with `drop_prob * (c + 1) / T` (the released
+            code) instead of `drop_prob` (the paper).
+
+        Returns:
+          Logits `[batch, classes]` (features without a head), and those of the auxiliary head, or
+          `None` where there is none.
+        """
+        dropout_key, path_key = jax.random.split(key)
+        drop = (
+            None
+            if isinstance(drop_prob, int | float) and drop_prob == 0
+            else DropPath(path_key, drop_prob)
+        )
+        outputs = self._run(images, drop, scale_by_depth)
+        features = _pooled(outputs[-1])
+        if self.dropout_rate > 0:
+            keep = 1.0 - self.dropout_rate
+            stays = jax.random.bernoulli(dropout_key, keep, features.shape)
+            features = jnp.where(stays, features / keep, 0.0)
+        logits = features if self.head is None else self.head(features)
+        place = self.macro.aux_head_cell
+        if self.aux_head is None or place is None:
+            return logits, None
+        return logits, self.aux_head(outputs[1 + place.index])
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """What the classifier reads: the last map, rectified and averaged, `[batch, channels]`."""
+        return _pooled(self._run(images)[-1])
 
     def feature_maps(self, images: jax.Array) -> list[jax.Array]:
         """The outputs of all cells, in order: `[batch, height, width, channels]` each."""
-        stem = self.stem(images)
-        outputs: list[jax.Array] = []
+        return self._run(images)[1:]
+
+    def stage_maps(self, images: jax.Array) -> list[jax.Array]:
+        """The last map of each size, from the largest to the smallest, as detectors read them.
+
+        At strides 1, 2, 4 with the CIFAR stem and 2, 4, 8, 16, 32 with that of ImageNet. They are
+        not rectified; everything that reads a map here begins with a ReLU.
+        """
+        maps = self._run(images)
+        ends = [place.index for place in self.macro.cells if place.kind == "reduction"]
+        return [maps[index] for index in ends] + [maps[-1]]
+
+    def end_points(self, images: jax.Array) -> dict[str, jax.Array]:
+        """All maps under the names that slim's `nasnet_test.py` gives them.
+
+        `Stem` (with its reduction cells on ImageNet), `Cell_0`, ..., `Reduction_Cell_0`, ...,
+        `Global_Pool` and, with a head, `Logits` and `Predictions` (probabilities).
+        """
+        maps = self._run(images)
+        points = {"Stem": maps[0]}
+        for place, output in zip(self.macro.cells, maps[1:], strict=True):
+            in_stem = place.name.startswith("cell_stem")
+            points["Stem" if in_stem else place.name.title()] = output
+        points["Global_Pool"] = _pooled(maps[-1])
+        if self.head is not None:
+            points["Logits"] = self.head(points["Global_Pool"])
+            points["Predictions"] = nnx.softmax(points["Logits"])
+        return points
+
+    def _run(
+        self, images: jax.Array, drop: DropPath | None = None, scale_by_depth: bool = False
+    ) -> list[jax.Array]:
+        """The output of the stem convolution and of every cell."""
+        maps = [self.stem(images)]
+        run = nnx.remat(CellModule.__call__) if self.remat else CellModule.__call__
         for place, cell in zip(self.macro.cells, self.cells, strict=True):
-            current = stem if place.current == STEM else outputs[place.current]
-            previous = (
-                current
-                if place.previous is None
-                else stem
-                if place.previous == STEM
-                else outputs[place.previous]
-            )
-            outputs.append(cell(current, previous))
-        return outputs
+            current = maps[place.current - STEM]
+            previous = current if place.previous is None else maps[place.previous - STEM]
+            cell_drop = None
+            if drop is not None:
+                share = depth_share(place.index, len(self.cells)) if scale_by_depth else 1.0
+                cell_drop = DropPath(drop.part(place.index).key, drop.probability * share)
+            maps.append(run(cell, current, previous, cell_drop))
+        return maps
 
 
-class Head(nnx.Module):
-    """The classifier: a linear layer on the pooled features, in float32 whatever comes in."""
-
-    def __init__(self, in_features: int, classes: int, *, rngs: nnx.Rngs) -> None:
-        self.linear = nnx.Linear(in_features, classes, kernel_init=kernel_init, rngs=rngs)
-
-    def __call__(self, pooled: jax.Array) -> jax.Array:
-        """`[batch, in_features]` to logits `[batch, classes]`."""
-        return self.linear(pooled.astype(jnp.promote_types(pooled.dtype, jnp.float32)))
+def _pooled(x: jax.Array) -> jax.Array:
+    """`[batch, height, width, channels]` to its rectified mean `[batch, channels]`, in float32."""
+    return nnx.relu(x).mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
