@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,19 +15,27 @@ from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.nn.supernet import Supernet, architecture_arrays
 from nasnet_jax.space import NASNET_A, OPERATIONS, Architecture, Macro, cost, sample_architecture
 
-MACRO = Macro(
-    num_cells=2,
-    num_filters=3,
-    num_classes=4,
-    image_size=6,
-    image_channels=1,
-    num_reductions=1,
-    uniform_inputs=True,
-)
 CONFIG = LayerConfig(track_statistics=False)
-SUPERNET = Supernet(MACRO, 5, CONFIG)
 IMAGES = np.random.default_rng(0).normal(size=(3, 6, 6, 1))
 WEIGHTS = np.random.default_rng(1).normal(size=(3, 4))
+
+
+def make_supernet(num_cells: int) -> Supernet:
+    macro = Macro(
+        num_cells=num_cells,
+        num_filters=3,
+        num_classes=4,
+        image_size=6,
+        image_channels=1,
+        num_reductions=1,
+        uniform_inputs=True,
+    )
+    return Supernet(macro, 5, CONFIG)
+
+
+# One cell a stage for the many, since the static networks are not compiled and pay for every cell;
+# two for the few, to which the supernet's scan over equal cells belongs.
+SUPERNET, DEEP_SUPERNET = make_supernet(1), make_supernet(2)
 
 
 def loss(logits: jax.Array) -> jax.Array:
@@ -33,99 +43,109 @@ def loss(logits: jax.Array) -> jax.Array:
     return jnp.sum(logits * WEIGHTS.astype(logits.dtype))
 
 
-@jax.jit
-def initial(arrays):
-    return SUPERNET.init(jax.random.key(0), arrays)
+@functools.partial(jax.jit, static_argnums=0)
+def initial(supernet, arrays):
+    return supernet.init(jax.random.key(0), arrays)
 
 
-@jax.jit
-def supernet_gradient(parameters, arrays, images):
+@functools.partial(jax.jit, static_argnums=0)
+def supernet_gradient(supernet, parameters, arrays, images):
     def value(parameters):
-        logits = SUPERNET(parameters, arrays, images)
+        logits = supernet(parameters, arrays, images)
         return loss(logits), logits
 
     (_, logits), gradient = jax.value_and_grad(value, has_aux=True)(parameters)
     return logits, gradient
 
 
-def abstract_static(architecture: Architecture) -> NASNet:
-    return nnx.eval_shape(lambda: NASNet(architecture, MACRO, config=CONFIG, rngs=nnx.Rngs(0)))
+class Static:
+    """The static network of an architecture; made once, because NNX takes its time over it."""
 
+    def __init__(self, architecture: Architecture, supernet: Supernet) -> None:
+        self.architecture = architecture
+        self.supernet = supernet
+        self.network = nnx.eval_shape(
+            lambda: NASNet(architecture, supernet.macro, config=CONFIG, rngs=nnx.Rngs(0))
+        )
+        self.graphdef = nnx.graphdef(self.network)
 
-def to_static(tree: dict, architecture: Architecture) -> nnx.State:
-    """Parameters, or a gradient, of the supernet in the places of the static network's own."""
-    static = abstract_static(architecture)
-    supernet_cells = []
-    for stage in range(MACRO.num_reductions + 1):
-        weights = tree[f"stage_{stage}"]
-        if stage > 0:
-            reduction = tree[f"reduction_{stage}"]
-            supernet_cells.append((stage, True, reduction["inputs"], reduction["blocks"]))
-        for cell in range(MACRO.num_cells):
-            pick = lambda x, i: jax.tree.map(lambda leaf: leaf[i], x)  # noqa: E731
-            inputs = (
-                weights["first"]
-                if cell == 0
-                else [pick(state, cell - 1) for state in weights["next"]]
-            )
-            supernet_cells.append((stage, False, inputs, pick(weights["blocks"], cell)))
-    nnx.update(static.stem, tree["stem"])
-    for place, module, (stage, is_reduction, inputs, blocks) in zip(
-        MACRO.cells, static.cells, supernet_cells, strict=True
-    ):
-        searched = architecture.reduction if is_reduction else architecture.normal
-        tape = SUPERNET.tape(stage, reduction=is_reduction)
-        sources = (place.current, place.previous)
-        for target, state, source in zip(
-            (module.input_0, module.input_1), inputs, sources, strict=True
+    def gradient(self, state: nnx.State, images: jax.Array):
+        """Logits and gradient."""
+
+        def value(state):
+            logits = nnx.merge(self.graphdef, state)(images)
+            return loss(logits), logits
+
+        (_, logits), gradient = jax.value_and_grad(value, has_aux=True)(state)
+        return logits, gradient
+
+    def state(self, tree: dict) -> nnx.State:
+        """Parameters, or a gradient, of the supernet in the places of this network's own."""
+        macro, architecture, static = self.supernet.macro, self.architecture, self.network
+        supernet_cells = []
+        for stage in range(macro.num_reductions + 1):
+            weights = tree[f"stage_{stage}"]
+            if stage > 0:
+                reduction = tree[f"reduction_{stage}"]
+                supernet_cells.append((stage, True, reduction["inputs"], reduction["blocks"]))
+            for cell in range(macro.num_cells):
+                pick = lambda x, i: jax.tree.map(lambda leaf: leaf[i], x)  # noqa: E731
+                inputs = (
+                    weights["first"]
+                    if cell == 0
+                    else [pick(state, cell - 1) for state in weights["next"]]
+                )
+                supernet_cells.append((stage, False, inputs, pick(weights["blocks"], cell)))
+        nnx.update(static.stem, tree["stem"])
+        for place, module, (stage, is_reduction, inputs, blocks) in zip(
+            macro.cells, static.cells, supernet_cells, strict=True
         ):
-            nnx.update(target, kept_rows(state, architecture, source))
-        for index, (block, target) in enumerate(zip(searched.blocks, module.blocks, strict=True)):
-            halves = (
-                (target.left, block.left_op, block.left_input),
-                (target.right, block.right_op, block.right_input),
-            )
-            for half, (operation, name, state) in enumerate(halves):
-                branch = OPERATIONS.index(name) + len(OPERATIONS) * (is_reduction and state < 2)
-                packing = tape.packings[branch]
-                nnx.update(operation, packing.unpack(blocks.slots[index, half]))
-            if target.projection is not None:
-                nnx.update(target.projection, tape.projection.unpack(blocks.projections[index]))
-        if is_reduction:
-            for number, adapter in enumerate((module.output_0, module.output_1)):
-                if adapter is not None:
-                    state = tree[f"reduction_{stage}"]["unused"]
-                    nnx.update(adapter, jax.tree.map(lambda x, n=number: x[n], state))
-    kernel = kept_rows(tree["head"], architecture, len(MACRO.cells) - 1)
-    nnx.update(static.head, kernel)
-    return nnx.state(static)
+            searched = architecture.reduction if is_reduction else architecture.normal
+            tape = self.supernet.tape(stage, reduction=is_reduction)
+            sources = (place.current, place.previous)
+            for target, state, source in zip(
+                (module.input_0, module.input_1), inputs, sources, strict=True
+            ):
+                nnx.update(target, self._kept_rows(state, source))
+            for index, (block, target) in enumerate(
+                zip(searched.blocks, module.blocks, strict=True)
+            ):
+                halves = (
+                    (target.left, block.left_op, block.left_input),
+                    (target.right, block.right_op, block.right_input),
+                )
+                for half, (operation, name, state) in enumerate(halves):
+                    branch = OPERATIONS.index(name) + len(OPERATIONS) * (is_reduction and state < 2)
+                    packing = tape.packings[branch]
+                    nnx.update(operation, packing.unpack(blocks.slots[index, half]))
+                if target.projection is not None:
+                    nnx.update(
+                        target.projection, tape.projection.unpack(blocks.projections[index])
+                    )
+            if is_reduction:
+                for number, adapter in enumerate((module.output_0, module.output_1)):
+                    if adapter is not None:
+                        state = tree[f"reduction_{stage}"]["unused"]
+                        nnx.update(adapter, jax.tree.map(lambda x, n=number: x[n], state))
+        nnx.update(static.head, self._kept_rows(tree["head"], len(macro.cells) - 1))
+        # A copy, since the network's variables are written again by the next call.
+        return jax.tree.map(lambda leaf: leaf, nnx.state(static))
 
+    def _kept_rows(self, state: nnx.State, source: int) -> nnx.State:
+        """The rows of every kernel that read states which the source's output concatenates."""
+        macro, architecture = self.supernet.macro, self.architecture
 
-def kept_rows(state: nnx.State, architecture: Architecture, source: int) -> nnx.State:
-    """The rows of every kernel that read states which the source's output concatenates."""
+        def keep(leaf):
+            if leaf.ndim < 2:
+                return leaf
+            if source == -1:
+                return leaf[..., : macro.stem_filters, :]
+            place = macro.cells[source]
+            cell = architecture.normal if place.kind == "normal" else architecture.reduction
+            rows = [s * place.filters + np.arange(place.filters) for s in cell.outputs]
+            return leaf[..., np.concatenate(rows), :]
 
-    def keep(leaf):
-        if leaf.ndim < 2:
-            return leaf
-        if source == -1:
-            return leaf[..., : MACRO.stem_filters, :]
-        place = MACRO.cells[source]
-        cell = architecture.normal if place.kind == "normal" else architecture.reduction
-        rows = [s * place.filters + np.arange(place.filters) for s in cell.outputs]
-        return leaf[..., np.concatenate(rows), :]
-
-    return jax.tree.map(keep, state)
-
-
-def static_gradient(state: nnx.State, architecture: Architecture, images: jax.Array):
-    graphdef = nnx.graphdef(abstract_static(architecture))
-
-    def value(state):
-        logits = nnx.merge(graphdef, state)(images)
-        return loss(logits), logits
-
-    (_, logits), gradient = jax.value_and_grad(value, has_aux=True)(state)
-    return logits, gradient
+        return jax.tree.map(keep, state)
 
 
 def architectures(count: int) -> list[Architecture]:
@@ -134,21 +154,22 @@ def architectures(count: int) -> list[Architecture]:
     return [NASNET_A, *(sample_architecture(rng, 5) for _ in range(count - 1))]
 
 
-def assert_equal_networks(architecture: Architecture, dtype: type, tolerance: float) -> None:
+def assert_equal_networks(
+    supernet: Supernet, architecture: Architecture, dtype: type, tolerance: float
+) -> None:
     arrays = jax.tree.map(jnp.asarray, architecture_arrays(architecture))
     # Scales and offsets away from 1 and 0, or some gradients vanish.
     noise = np.random.default_rng(2)
     parameters = jax.tree.map(
         lambda x: jnp.asarray(x + 0.1 * noise.normal(size=x.shape), dtype),
-        initial(arrays),
+        initial(supernet, arrays),
     )
     images = jnp.asarray(IMAGES, dtype)
-    logits, gradient = supernet_gradient(parameters, arrays, images)
-    expected, expected_gradient = static_gradient(
-        to_static(parameters, architecture), architecture, images
-    )
+    logits, gradient = supernet_gradient(supernet, parameters, arrays, images)
+    static = Static(architecture, supernet)
+    expected, expected_gradient = static.gradient(static.state(parameters), images)
     assert_close(logits, expected, tolerance)
-    found = jax.tree.leaves(to_static(gradient, architecture))
+    found = jax.tree.leaves(static.state(gradient))
     wanted = jax.tree.leaves(expected_gradient)
     scale = max(float(jnp.abs(x).max()) for x in wanted)
     for one, other in zip(found, wanted, strict=True):
@@ -184,20 +205,20 @@ def test_sample_covers_the_space() -> None:
 def test_equal_to_static_network_in_float64() -> None:
     with jax.enable_x64(True):
         for architecture in architectures(50):
-            assert_equal_networks(architecture, np.float64, 1e-9)
+            assert_equal_networks(SUPERNET, architecture, np.float64, 1e-9)
 
 
 def test_equal_to_static_network_in_float32() -> None:
     for architecture in architectures(3):
-        assert_equal_networks(architecture, np.float32, 2e-3)
+        assert_equal_networks(DEEP_SUPERNET, architecture, np.float32, 2e-3)
 
 
 def test_cost_is_that_of_the_static_network() -> None:
     for architecture in architectures(20):
         net = nnx.eval_shape(
-            lambda a=architecture: NASNet(a, MACRO, config=LayerConfig(), rngs=nnx.Rngs(0))
+            lambda a=architecture: NASNet(a, SUPERNET.macro, config=LayerConfig(), rngs=nnx.Rngs(0))
         )
-        counted = cost(architecture, MACRO)
+        counted = cost(architecture, SUPERNET.macro)
         assert counted.params == sum(x.size for x in jax.tree.leaves(nnx.state(net, nnx.Param)))
         statistics = jax.tree.leaves(nnx.state(net, nnx.BatchStat))
         assert counted.statistics == sum(x.size for x in statistics)
