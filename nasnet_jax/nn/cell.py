@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from nasnet_jax.nn.borders import cell_borders
 from nasnet_jax.nn.drop_path import NEVER_DROPPED, DropPath
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, Projection, ReluConvNorm
 from nasnet_jax.nn.operations import operation
@@ -16,12 +17,26 @@ class BlockModule(nnx.Module):
     """Two operations on two hidden states, combined into a new one."""
 
     def __init__(
-        self, block: Block, place: MacroCell, widths: CellWidths, *, config: LayerConfig, rngs: nnx.Rngs
+        self,
+        block: Block,
+        place: MacroCell,
+        widths: CellWidths,
+        *,
+        config: LayerConfig,
+        rngs: nnx.Rngs,
     ) -> None:
         def half(state: int, name: str) -> nnx.Module:
             in_features = widths.state_1 if state == 1 else place.filters
             stride = place.stride if state < 2 else 1
-            return operation(name, in_features, place.filters, stride, config=config, rngs=rngs)
+            return operation(
+                name,
+                in_features,
+                place.filters,
+                stride,
+                borders=cell_borders(config.edges, place.name),
+                config=config,
+                rngs=rngs,
+            )
 
         self.left = half(block.left_input, block.left_op)
         self.right = half(block.right_input, block.right_op)
@@ -54,7 +69,13 @@ class CellModule(nnx.Module):
     """
 
     def __init__(
-        self, cell: Cell, place: MacroCell, widths: CellWidths, *, config: LayerConfig, rngs: nnx.Rngs
+        self,
+        cell: Cell,
+        place: MacroCell,
+        widths: CellWidths,
+        *,
+        config: LayerConfig,
+        rngs: nnx.Rngs,
     ) -> None:
         features = place.filters
         self.input_0 = ReluConvNorm(widths.current, features, config=config, rngs=rngs)

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from nasnet_jax.nn.convolution import convolution
+from nasnet_jax.nn.borders import EDGES
+from nasnet_jax.nn.convolution import Pads, convolution
 
 TRUNCATION_CORRECTION = 1.3
 """slim multiplies the variance by this, for what truncating a normal at two deviations takes."""
@@ -29,6 +30,12 @@ class LayerConfig:
       norm_epsilon: added to the variance. 1e-5 in slim's CIFAR network, 1e-3 on ImageNet.
       norm_group: number of examples over which statistics are taken while training (None: all
         examples of the batch), so that a step is the same function on any number of devices.
+      edges: how the strided operations of reduction cells treat the borders of a map; one of
+        `nasnet_jax.nn.borders.EDGES`. `same` is TF-slim's and the paper's, the others are those of
+        published ports, for networks that run with a port's weights.
+
+    Raises:
+      ValueError: for edges that are not known.
     """
 
     dtype: jnp.dtype | None = None
@@ -36,6 +43,11 @@ class LayerConfig:
     norm_decay: float = 0.9
     norm_epsilon: float = 1e-5
     norm_group: int | None = None
+    edges: str = "same"
+
+    def __post_init__(self) -> None:
+        if self.edges not in EDGES:
+            raise ValueError(f"edges is one of {', '.join(EDGES)}, but it is {self.edges!r}.")
 
 
 def kernel_deviation(shape: tuple[int, ...], *, depthwise: bool = False) -> float:
@@ -66,7 +78,7 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     depthwise: bool = False,
-    padding: str = "SAME",
+    padding: str | Pads = "SAME",
     config: LayerConfig,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
@@ -146,7 +158,7 @@ class ReluConvNorm(nnx.Module):
         *,
         stride: int = 1,
         dilation: int = 1,
-        padding: str = "SAME",
+        padding: str | Pads = "SAME",
         relu: bool = True,
         config: LayerConfig,
         rngs: nnx.Rngs,

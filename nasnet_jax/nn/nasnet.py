@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,7 +12,7 @@ from nasnet_jax.nn.cell import CellModule
 from nasnet_jax.nn.drop_path import DropPath, depth_share
 from nasnet_jax.nn.heads import AuxiliaryHead, Head
 from nasnet_jax.nn.layers import LayerConfig, ReluConvNorm
-from nasnet_jax.space import STEM, Architecture, Macro
+from nasnet_jax.space import STEM, Architecture, CellWidths, Macro
 
 
 class NASNet(nnx.Module):
@@ -67,18 +69,9 @@ class NASNet(nnx.Module):
             if macro.num_classes is None
             else Head(widths[-1].output, macro.num_classes, rngs=rngs)
         )
-        self.aux_head = None
-        if aux_head:
-            place = macro.aux_head_cell
-            if place is None or macro.num_classes is None:
-                raise ValueError(
-                    "An auxiliary head needs num_classes, a reduction cell, and maps of at least "
-                    "5x5 in front of the last one. Use larger images, or no auxiliary head."
-                )
-            channels, size = widths[place.index].output, place.output_size
-            self.aux_head = AuxiliaryHead(
-                channels, size, macro.num_classes, config=config, rngs=rngs
-            )
+        self.aux_head = (
+            _auxiliary_head(macro, widths, config=config, rngs=rngs) if aux_head else None
+        )
         self.macro = macro
         self.architecture = architecture
         self.dropout_rate = dropout_rate
@@ -187,3 +180,17 @@ class NASNet(nnx.Module):
 def _pooled(x: jax.Array) -> jax.Array:
     """`[batch, height, width, channels]` to its rectified mean `[batch, channels]`, in float32."""
     return nnx.relu(x).mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _auxiliary_head(
+    macro: Macro, widths: Sequence[CellWidths], *, config: LayerConfig, rngs: nnx.Rngs
+) -> AuxiliaryHead:
+    """The head for the cell that the skeleton names, or an error where it names none."""
+    place = macro.aux_head_cell
+    if place is None or macro.num_classes is None:
+        raise ValueError(
+            "An auxiliary head needs num_classes, a reduction cell, and maps of at least 5x5 in front "
+            "of the last one. Use larger images, or no auxiliary head."
+        )
+    channels, size = widths[place.index].output, place.output_size
+    return AuxiliaryHead(channels, size, macro.num_classes, config=config, rngs=rngs)

@@ -2,7 +2,8 @@
 
 Each is a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
 ceil(width / stride), features]`. Convolutions come as ReLU, convolution, batch normalization, and
-separable convolutions twice (paper, A.4).
+separable convolutions twice (paper, A.4). At the borders of the image a strided operation does what its
+cell's `Borders` say, and all others do TensorFlow's SAME.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable
 import jax
 from flax import nnx
 
+from nasnet_jax.nn.borders import SAME, Borders
 from nasnet_jax.nn.layers import BatchNorm, LayerConfig, ReluConvNorm, conv
-from nasnet_jax.nn.pooling import average_pool, max_pool
 
 Operation = Callable[[jax.Array], jax.Array]
 
@@ -27,9 +28,11 @@ class Identity(nnx.Module):
         features: int,
         stride: int,
         *,
+        borders: Borders,
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
+        # A window of one pixel never reaches over a border.
         self.adapt = (
             None
             if stride == 1 and in_features == features
@@ -52,6 +55,7 @@ class Convolution(nnx.Module):
         *,
         size: int,
         dilation: int = 1,
+        borders: Borders,
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
@@ -61,6 +65,7 @@ class Convolution(nnx.Module):
             (size, size),
             stride=stride,
             dilation=dilation,
+            padding=borders.padding((size, size), dilation),
             config=config,
             rngs=rngs,
         )
@@ -80,12 +85,19 @@ class FactorizedConvolution(nnx.Module):
         stride: int,
         *,
         size: int,
+        borders: Borders,
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
         self.row = ReluConvNorm(in_features, features, (1, size), config=config, rngs=rngs)
         self.column = ReluConvNorm(
-            features, features, (size, 1), stride=stride, config=config, rngs=rngs
+            features,
+            features,
+            (size, 1),
+            stride=stride,
+            padding=borders.padding((size, 1)),
+            config=config,
+            rngs=rngs,
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -94,7 +106,7 @@ class FactorizedConvolution(nnx.Module):
 
 
 class Pool(nnx.Module):
-    """SAME pooling; a 1x1 convolution and normalization, without ReLU, only where widths differ."""
+    """Pooling; a 1x1 convolution and normalization, without ReLU, only where widths differ."""
 
     def __init__(
         self,
@@ -102,8 +114,9 @@ class Pool(nnx.Module):
         features: int,
         stride: int,
         *,
-        pool: Callable[[jax.Array, int, int], jax.Array],
+        pool: Callable[[Borders, jax.Array, int, int], jax.Array],
         size: int,
+        borders: Borders,
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
@@ -112,11 +125,11 @@ class Pool(nnx.Module):
             if in_features == features
             else ReluConvNorm(in_features, features, relu=False, config=config, rngs=rngs)
         )
-        self.pool, self.size, self.stride = pool, size, stride
+        self.pool, self.size, self.stride, self.borders = pool, size, stride, borders
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the operation, with the shapes that the module states."""
-        x = self.pool(x, self.size, self.stride)
+        x = self.pool(self.borders, x, self.size, self.stride)
         return x if self.adapt is None else self.adapt(x)
 
 
@@ -134,6 +147,7 @@ class SeparableConvolution(nnx.Module):
         stride: int,
         *,
         size: int,
+        borders: Borders,
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
@@ -144,6 +158,7 @@ class SeparableConvolution(nnx.Module):
                 (size, size),
                 stride=stride,
                 depthwise=True,
+                padding=borders.padding((size, size)) if stride > 1 else "SAME",
                 config=config,
                 rngs=rngs,
             )
@@ -168,6 +183,7 @@ def operation(
     features: int,
     stride: int,
     *,
+    borders: Borders = SAME,
     config: LayerConfig,
     rngs: nnx.Rngs,
 ) -> nnx.Module:
@@ -178,6 +194,7 @@ def operation(
       in_features: channels of the hidden state that it reads.
       features: F, the channels of every hidden state of the cell.
       stride: 2 where a reduction cell reads one of its inputs, else 1.
+      borders: of the cell; at stride 1 all ports do the same, and this makes no difference.
       config: what all layers of the network have in common.
       rngs: for the initial parameters.
 
@@ -185,7 +202,10 @@ def operation(
       KeyError: for a name that is not in the space; architectures are validated before.
     """
     kind, arguments = _KINDS[name]
-    return kind(in_features, features, stride, config=config, rngs=rngs, **arguments)
+    strided = borders if stride > 1 else SAME
+    return kind(
+        in_features, features, stride, borders=strided, config=config, rngs=rngs, **arguments
+    )
 
 
 _KINDS: dict[str, tuple[Callable[..., nnx.Module], dict]] = {
@@ -193,14 +213,13 @@ _KINDS: dict[str, tuple[Callable[..., nnx.Module], dict]] = {
     "conv_1x3_3x1": (FactorizedConvolution, {"size": 3}),
     "conv_1x7_7x1": (FactorizedConvolution, {"size": 7}),
     "dilated_conv_3x3": (Convolution, {"size": 3, "dilation": 2}),
-    "avg_pool_3x3": (Pool, {"pool": average_pool, "size": 3}),
-    "max_pool_3x3": (Pool, {"pool": max_pool, "size": 3}),
-    "max_pool_5x5": (Pool, {"pool": max_pool, "size": 5}),
-    "max_pool_7x7": (Pool, {"pool": max_pool, "size": 7}),
+    "avg_pool_3x3": (Pool, {"pool": Borders.average_pool, "size": 3}),
+    "max_pool_3x3": (Pool, {"pool": Borders.max_pool, "size": 3}),
+    "max_pool_5x5": (Pool, {"pool": Borders.max_pool, "size": 5}),
+    "max_pool_7x7": (Pool, {"pool": Borders.max_pool, "size": 7}),
     "conv_1x1": (Convolution, {"size": 1}),
     "conv_3x3": (Convolution, {"size": 3}),
     "sep_conv_3x3": (SeparableConvolution, {"size": 3}),
     "sep_conv_5x5": (SeparableConvolution, {"size": 5}),
     "sep_conv_7x7": (SeparableConvolution, {"size": 7}),
 }
-
