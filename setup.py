@@ -39,14 +39,18 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["nasnet_jax", "nasnet_jax.*"]),
-    package_data={"nasnet_jax": ["py.typed"]},
+    package_data={"nasnet_jax": ["py.typed", "report/page/*"]},
     install_requires=[
         "absl-py>=2.1",
         "clu>=0.0.12",
+        "bokeh>=3.7",  # Plots of the report; its script is put into the page.
         "etils[epath]>=1.9",
+        "fast-sugiyama>=0.5.3",  # Layout of drawn cells.
         "flax>=0.12.8",
         "importlib_resources",  # tensorflow-datasets needs it to download and does not say so.
         "jax>=0.10.2",
+        "jinja2>=3.1",
+        "matplotlib>=3.9",
         "ml-collections>=1.0",
         "numpy>=2.0",
         "optax>=0.2.5",
@@ -62,7 +66,16 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "gcs": ["gcsfs"],
-        "test": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"],
+        "test": [
+            "hypothesis",
+            "ipykernel",
+            "mypy",
+            "nbclient",
+            "playwright",  # Drives a Chromium that is installed; fetches none.
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+        ],
     },
     classifiers=[
         "Intended Audience :: Science/Research",

@@ -182,6 +182,14 @@ class Architecture:
     def __repr__(self) -> str:
         return f"Architecture({self.one_line()!r})"
 
+    def _repr_svg_(self) -> str:
+        """Draws both cells where a notebook shows the architecture."""
+        # The one import against the arrows, and only when something is to be shown: whoever has an
+        # architecture should see it, without having to know which package draws.
+        from nasnet_jax.report.drawing import architecture_svg
+
+        return architecture_svg(self)
+
     @property
     def num_blocks(self) -> int:
         """B, the number of blocks in each cell."""

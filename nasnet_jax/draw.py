@@ -1,0 +1,49 @@
+"""Draws: `python -m nasnet_jax.draw ARCHITECTURE --output=cell.svg`.
+
+ARCHITECTURE is `nasnet_a`, the path of a JSON file, or the one-line form. With `--network` the
+stack of cells with their shapes is drawn instead of the cells' insides.
+"""
+
+from __future__ import annotations
+
+from absl import app, flags
+
+_OUTPUT = flags.DEFINE_string("output", None, "File to write; .svg, .png or .pdf says which kind.")
+_NETWORK = flags.DEFINE_bool("network", False, "Draw a whole network: its cells and their shapes.")
+_NUM_CELLS = flags.DEFINE_integer("num_cells", 6, "N, with --network.", lower_bound=1)
+_NUM_FILTERS = flags.DEFINE_integer("num_filters", 32, "F, with --network.", lower_bound=1)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Pixels, with --network.", lower_bound=1)
+_NUM_CLASSES = flags.DEFINE_integer("num_classes", 10, "With --network.", lower_bound=0)
+_STEM = flags.DEFINE_enum("stem", "cifar", ["cifar", "imagenet"], "With --network.")
+_STEM_MULTIPLIER = flags.DEFINE_float("stem_multiplier", 3.0, "With --network; 1 for Mobile.")
+flags.mark_flag_as_required("output")
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line and draws."""
+    if len(argv) != 2:
+        raise app.UsageError("Give one architecture: nasnet_a, a JSON file or the one-line form.")
+    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.report import drawing, network_drawing
+    from nasnet_jax.space import Macro, parse_architecture
+
+    with ending_for_people():
+        architecture = parse_architecture(argv[1])
+        if _NETWORK.value:
+            macro = Macro(
+                num_cells=_NUM_CELLS.value,
+                num_filters=_NUM_FILTERS.value,
+                num_classes=_NUM_CLASSES.value,
+                image_size=_IMAGE_SIZE.value,
+                stem="imagenet" if _STEM.value == "imagenet" else "cifar",
+                stem_multiplier=_STEM_MULTIPLIER.value,
+            )
+            figure = network_drawing.network_figure(architecture, macro)
+        else:
+            figure = drawing.architecture_figure(architecture)
+        drawing.save(figure, str(_OUTPUT.value))
+    print(f"Drawn to {_OUTPUT.value}")
+
+
+if __name__ == "__main__":
+    app.run(main)
