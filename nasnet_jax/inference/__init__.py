@@ -4,15 +4,26 @@ Nothing here imports TensorFlow, so that a server starts without it.
 """
 
 from nasnet_jax.inference.description import ModelDescription, serving_layers
+from nasnet_jax.inference.exporting import export_network, write_export
+from nasnet_jax.inference.folding import fold_batch_norm
+from nasnet_jax.inference.image_file import open_image
+from nasnet_jax.inference.model import Model, Prediction, load
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.saved_model import find_model, read_description, read_model, save_model
 
 __all__ = [
+    "Model",
     "ModelDescription",
+    "Prediction",
     "Preprocessing",
+    "export_network",
     "find_model",
+    "fold_batch_norm",
+    "load",
+    "open_image",
     "read_description",
     "read_model",
     "save_model",
     "serving_layers",
+    "write_export",
 ]

@@ -125,7 +125,7 @@ class Preprocessing:
         pixels = _central_part(pixels, self.central_fraction)
         if pixels.shape[:2] != self.image_size:
             pixels = self._resized(pixels)
-        return (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         """The image as float32 on the scale 0 to 255."""
@@ -155,12 +155,13 @@ class Preprocessing:
         height, width = self.image_size
         if self.resize == "stretch":
             return _resize(pixels, self.image_size, antialias=False)
-        sides = np.float32(pixels.shape[:2])
-        scale = max(height / sides[0], width / sides[1])
-        scaled = np.maximum(np.round(sides * np.float32(scale)).astype(int), self.image_size)
+        scale = max(height / pixels.shape[0], width / pixels.shape[1])
+        scaled_height = max(round(pixels.shape[0] * scale), height)
+        scaled_width = max(round(pixels.shape[1] * scale), width)
+        pixels = _resize(pixels, (scaled_height, scaled_width), antialias=True)
         # To whole numbers, because the pipelines resize to uint8.
-        pixels = np.clip(np.round(_resize(pixels, tuple(scaled), antialias=True)), 0, 255)
-        top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
+        pixels = np.clip(np.round(pixels), 0, 255)
+        top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
         return pixels[top : top + height, left : left + width]
 
 

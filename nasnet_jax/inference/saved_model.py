@@ -26,6 +26,8 @@ MODEL_FOLDER = "model"
 """Where a training puts its model inside its workdir."""
 _BEST_ARCHITECTURE = "best_architecture.json"
 _RUN_CONFIG = "config.json"
+_ONLY_IN_TRAINING = "aux_head"
+"""The attribute of `NASNet` that holds what inference does not use."""
 
 __all__ = [
     "MODEL_FILE",
@@ -61,7 +63,7 @@ def save_model(
         ValueError: If the folder holds something that is not a model, or if the arrays are not
             those of the described network; nothing is written then.
     """
-    target = epath.Path(folder)
+    target = _absolute(folder)
     weights = {
         "parameters": _selected(parameters, description, nnx.Param),
         "statistics": _selected(statistics, description, nnx.BatchStat),
@@ -72,7 +74,7 @@ def save_model(
                 f"{target} holds something that is not a model (it has no {MODEL_FILE}), and is "
                 "left as it is. Choose another folder."
             )
-    remote = "://" in str(target)
+    remote = _is_remote(target)
     place = target if remote else target.parent / f".{target.name}.incomplete"
     if jax.process_index() == 0:
         # Also what an interrupted call has left; of a remote model, first what makes it one.
@@ -87,9 +89,7 @@ def save_model(
     if jax.process_index() == 0:
         (place / MODEL_FILE).write_text(description.to_json())
         if not remote:
-            if target.exists():
-                target.rmtree()
-            place.rename(target)
+            _replace(target, place)
     multihost_utils.sync_global_devices("nasnet_jax model written")
 
 
@@ -100,7 +100,7 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
         FileNotFoundError: If there is no such folder.
         ValueError: If it holds no model; the message says what it seems to be and what to do.
     """
-    folder = epath.Path(path)
+    folder = _absolute(path)
     for candidate in (folder, folder / MODEL_FOLDER):
         if (candidate / MODEL_FILE).exists():
             return candidate
@@ -180,6 +180,28 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.Stat
     return description, *states
 
 
+def _replace(target: epath.Path, source: epath.Path) -> None:
+    """Renames `source` to `target`; what was there is away for an instant and then deleted."""
+    if not target.exists():
+        source.rename(target)
+        return
+    old = target.parent / f".{target.name}.replaced"
+    if old.exists():
+        old.rmtree()
+    target.rename(old)
+    source.rename(target)
+    old.rmtree()
+
+
+def _is_remote(path: str | os.PathLike[str]) -> bool:
+    return "://" in os.fspath(path)
+
+
+def _absolute(path: str | os.PathLike[str]) -> epath.Path:
+    """The path in the form that Orbax takes."""
+    return epath.Path(path) if _is_remote(path) else epath.Path(path).expanduser().absolute()
+
+
 def _selected(
     state: nnx.State, description: ModelDescription, kind: type[nnx.Variable]
 ) -> dict[str, Any]:
@@ -193,4 +215,10 @@ def _selected(
                 "These are not the weights of the described network: "
                 f"{'/'.join(map(str, path))} has the shape {shape}, not {leaf.shape}."
             )
+    unknown = [path for path in given if path not in wanted and path[0] != _ONLY_IN_TRAINING]
+    if unknown:
+        raise ValueError(
+            "These are not the weights of the described network, which has no "
+            f"{'/'.join(map(str, unknown[0]))}."
+        )
     return unflatten_dict({path: given[path] for path in wanted})
