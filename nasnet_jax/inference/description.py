@@ -17,7 +17,7 @@ FORMAT = "nasnet_jax model"
 VERSION = 1
 """Raised when a reader of the version before would misread a `model.json`."""
 
-_SERVED_LAYER_FIELDS = ("norm_epsilon",)
+_SERVED_LAYER_FIELDS = ("norm_epsilon", "edges")
 """The fields of `LayerConfig` that change what a trained network computes."""
 
 
