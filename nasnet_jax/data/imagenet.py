@@ -22,7 +22,13 @@ _CENTRAL_FRACTION = 0.875
 
 
 def train_image(
-    image: Tensor, channels: int, seed: Tensor, *, size: int, colour: bool = True
+    image: Tensor,
+    channels: int,
+    seed: Tensor,
+    *,
+    size: int,
+    flip: bool = True,
+    colour: bool = True,
 ) -> Tensor:
     """Cuts out a random window, resizes it, mirrors half of the images and changes colours.
 
@@ -34,6 +40,7 @@ def train_image(
         channels: Channels of the decoded image; only colour images (3) have a saturation to change.
         seed: int64 `[2]`; equal seeds give equal results.
         size: Height and width of the result.
+        flip: Whether to mirror left and right with probability 1/2.
         colour: Whether to change brightness and saturation.
 
     Returns:
@@ -53,7 +60,8 @@ def train_image(
     window = tf.concat([begin[:2], extent[:2]], axis=0)
     image = decoding.decode_crop(image, window, channels)
     image = tf.image.resize(tf.cast(image, tf.float32) / 255, [size, size])
-    image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+    if flip:
+        image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     if colour:
         image = _change_colours(image, channels, colour_seed)
     return _finish(image, size, channels)

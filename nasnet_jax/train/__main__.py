@@ -30,7 +30,8 @@ def main(argv: list[str]) -> None:
         accuracy = progress.test_accuracy
         tested = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
         print(
-            f"epoch {progress.epoch}/{progress.epochs}: loss {progress.loss:.4f}{tested}, "
+            f"step {progress.step}/{progress.steps}, epoch {progress.epoch:.1f}: "
+            f"loss {progress.loss:.4f}{tested}, {progress.images_per_second:.0f} images/s, "
             f"{progress.seconds_left / 60:.1f} min left",
             flush=True,
         )

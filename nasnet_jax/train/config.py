@@ -2,64 +2,147 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 
-from nasnet_jax.data import Dataset
-from nasnet_jax.space import Macro
+from nasnet_jax.config_checks import check_at_least
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.space import Architecture, Macro, parse_architecture
+
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """NASNet-A 6 @ 768 on CIFAR-10, without the regularisation of the published training.
+    """NASNet-A 6 @ 768 on CIFAR-10.
 
-    Where nothing else is said, the numbers are those of slim's CIFAR network.
+    Where nothing else is said, the numbers are those that slim notes for its CIFAR network.
     """
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.architecture = "nasnet_a"  # Or the path of a .json file, or the one-line form.
+    config.init_from = ""  # A model's folder or a training's workdir, whose weights are the first.
     config.batch_size = 32
-    config.epochs = 600
-    config.learning_rate = 0.025  # The first; falls to 0 along a cosine, step by step.
-    config.momentum = 0.9
-    config.weight_decay = 5e-4  # Of convolution and classifier kernels.
-    config.max_grad_norm = 5.0
-    config.crop_padding = 4  # Pixels.
-    config.flip = True
-    config.checkpoint_epochs = 10  # Between checkpoints, and evaluations on the test images.
-    config.checkpoints_to_keep = 2
+    config.accumulation_steps = 1  # Parts of a batch that are computed one after the other.
+    config.epochs = 600.0
+    config.weight_decay = 5e-4  # Of convolution and classifier kernels; a part of the loss.
+    config.max_grad_norm = 5.0  # Of the whole gradient; 0 does not clip.
+    config.label_smoothing = 0.0
+    config.aux_weight = 0.4  # Of the auxiliary head's loss; 0 for no auxiliary head.
+    config.dropout_rate = 0.0  # Of the features that the classifier reads.
+    # Of the moving average of weights and statistics that is evaluated; 0 for none. As in
+    # TensorFlow, update t takes at most (1 + t) / (10 + t), so that the start is forgotten.
+    config.ema_decay = 0.0
+    config.dtype = "auto"  # float32, bfloat16, or auto: bfloat16 but on CPU.
+    config.remat = False  # Compute cells again for the gradient, to spare memory.
+    config.log_steps = 100  # Between lines of progress.
+    config.checkpoint_epochs = 10.0  # Between evaluations on the test images, and checkpoints.
+    config.checkpoints_to_keep = 2  # The newest ones.
+    config.best_checkpoints_to_keep = 1  # Those with the highest test accuracy, besides.
+    config.profile = False  # Whether a few early steps are profiled, for TensorBoard.
 
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "cifar10"  # digits, fake, folder:PATH, or a name of TFDS.
     config.dataset.data_dir = ""  # Of TFDS; empty for its default.
-    config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
+    config.dataset.test_split = ""  # Of TFDS; empty for `test`, or `validation` without it.
+    config.dataset.image_size = 32  # Pixels of the square that the network sees.
+    config.dataset.channels = 3
+    config.dataset.num_classes = 10
+    config.dataset.in_memory = True  # Decoded once; for sets that fit.
+    # cifar: whole images, shifted, mirrored, with a square cut out; imagenet: Inception's crops.
+    config.dataset.preparation = "cifar"
 
-    config.model = ml_collections.ConfigDict()
+    config.augment = ml_collections.ConfigDict()
+    config.augment.crop_padding = 4  # Pixels; of `cifar`.
+    config.augment.cutout = 0  # Pixels; of `cifar`.
+    config.augment.flip = True  # Of both.
+    config.augment.colour = True  # Of `imagenet`.
+
+    config.model = ml_collections.ConfigDict()  # Fields of `nasnet_jax.space.Macro`.
     config.model.num_cells = 6  # N.
     config.model.num_filters = 32  # F.
     config.model.num_reductions = 2
+    config.model.stem = "cifar"
     config.model.stem_multiplier = 3.0
     config.model.uniform_inputs = False
+    config.model.skip_reduction_layer_input = False
+
+    config.drop_path = ml_collections.ConfigDict()
+    config.drop_path.final_drop_prob = 0.7  # At the end of the training, rising linearly from 0.
+    config.drop_path.scale_by_depth = True  # Less in early cells, all of it in the last one.
 
     config.batch_norm = ml_collections.ConfigDict()
     config.batch_norm.decay = 0.9
     config.batch_norm.epsilon = 1e-5
-    # Examples over which statistics are taken; 0 is the whole batch. A device holds whole groups,
-    # so that a step is the same function of the batch on any number of devices.
-    config.batch_norm.group_size = 0
+    # Examples over which statistics are taken. A device holds whole groups, so that a step is the
+    # same function of the batch on any number of devices. 0 is all that is computed at once.
+    config.batch_norm.group_size = 32
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.name = "momentum"  # Or rmsprop, as TensorFlow has it.
+    config.optimizer.learning_rate = 0.025  # The first, for a batch of `reference_batch_size`:
+    config.optimizer.reference_batch_size = 32  # it grows in proportion to the batch.
+    config.optimizer.momentum = 0.9
+    config.optimizer.rms_decay = 0.9  # This and the next are of rmsprop.
+    config.optimizer.epsilon = 1.0
+    config.optimizer.schedule = "cosine"  # To 0, step by step; or exponential, in stairs:
+    config.optimizer.decay_rate = 0.97  # a factor
+    config.optimizer.decay_epochs = 2.4  # after each of these.
     return config
 
 
-def train_macro(config: ml_collections.ConfigDict, dataset: Dataset) -> Macro:
-    """The skeleton of the network for these images.
+def use_variant(config: ml_collections.ConfigDict, variant: str, *, released_drop: float) -> None:
+    """Changes a configuration to the variant that follows the colon of `--config=FILE:VARIANT`.
+
+    Args:
+        config: Changed in place.
+        variant: Empty, or `released` for the DropPath of the authors' released code.
+        released_drop: The drop probability of that code, 1 - `drop_path_keep_prob`.
+
+    Raises:
+        ValueError: If there is no such variant.
+    """
+    if variant not in ("", "released"):
+        raise ValueError(f"The only variant of this config is 'released', not {variant!r}.")
+    if variant == "released":
+        config.drop_path.final_drop_prob = released_drop
+        config.drop_path.scale_by_depth = True
+
+
+def config_macro(config: ml_collections.ConfigDict) -> Macro:
+    """The skeleton of the network, from the configuration alone.
 
     Raises:
         ValueError: If the images are too small for the reductions, or a field is out of range.
     """
-    height, width, channels = dataset.image_shape
     return Macro(
-        num_classes=dataset.num_classes,
-        image_size=(height, width),
-        image_channels=channels,
+        num_classes=config.dataset.num_classes,
+        image_size=config.dataset.image_size,
+        image_channels=config.dataset.channels,
         **config.model,
+    )
+
+
+def config_architecture(config: ml_collections.ConfigDict) -> Architecture:
+    """The architecture that `config.architecture` names.
+
+    Raises:
+        ValueError: If it is none.
+        FileNotFoundError: If its file is not there.
+    """
+    return parse_architecture(config.architecture)
+
+
+def layer_config(config: ml_collections.ConfigDict) -> LayerConfig:
+    """What the layers of the trained network have in common."""
+    name = config.dtype
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return LayerConfig(
+        dtype=None if name == "float32" else jnp.dtype(_DTYPES[name]),
+        norm_decay=config.batch_norm.decay,
+        norm_epsilon=config.batch_norm.epsilon,
+        norm_group=config.batch_norm.group_size or None,
     )
 
 
@@ -69,18 +152,56 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     Raises:
         ValueError: Naming the field, its value and what is allowed.
     """
-    for name, least in (
-        ("batch_size", 1),
-        ("epochs", 1),
-        ("crop_padding", 0),
-        ("checkpoint_epochs", 1),
-        ("checkpoints_to_keep", 1),
+    check_at_least(
+        config,
+        (
+            ("batch_size", 1),
+            ("accumulation_steps", 1),
+            ("weight_decay", 0),
+            ("max_grad_norm", 0),
+            ("aux_weight", 0),
+            ("log_steps", 1),
+            ("checkpoints_to_keep", 1),
+            ("best_checkpoints_to_keep", 0),
+            ("augment.crop_padding", 0),
+            ("augment.cutout", 0),
+            ("batch_norm.group_size", 0),
+            ("optimizer.reference_batch_size", 1),
+        ),
+    )
+    for name in ("epochs", "checkpoint_epochs"):
+        if not config[name] > 0:
+            raise ValueError(f"{name} must be above 0, but it is {config[name]}.")
+    for name, value, below in (
+        ("label_smoothing", config.label_smoothing, "below 1"),
+        ("dropout_rate", config.dropout_rate, "below 1"),
+        ("ema_decay", config.ema_decay, "below 1"),
+        ("drop_path.final_drop_prob", config.drop_path.final_drop_prob, "below 1"),
     ):
-        if config[name] < least:
-            raise ValueError(f"{name} must be at least {least}, but it is {config[name]}.")
-    group = config.batch_norm.group_size
-    if group < 0 or (group and config.batch_size % group):
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be at least 0 and {below}, but it is {value}.")
+    for name, value, allowed in (
+        ("dtype", config.dtype, ("auto", *_DTYPES)),
+        ("dataset.preparation", config.dataset.preparation, ("cifar", "imagenet")),
+        ("optimizer.name", config.optimizer.name, ("momentum", "rmsprop")),
+        ("optimizer.schedule", config.optimizer.schedule, ("cosine", "exponential")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, but it is {value!r}.")
+    if config.batch_size % config.accumulation_steps:
         raise ValueError(
-            f"batch_norm.group_size ({group}) must be 0 (the whole batch) or divide batch_size "
-            f"({config.batch_size})."
+            f"batch_size ({config.batch_size}) must be a multiple of accumulation_steps "
+            f"({config.accumulation_steps})."
+        )
+    part = config.batch_size // config.accumulation_steps
+    group = config.batch_norm.group_size
+    if group and part % group:
+        raise ValueError(
+            f"batch_norm.group_size ({group}) must be 0 or divide batch_size / accumulation_steps "
+            f"({part}), the examples that are computed at once."
+        )
+    if config.aux_weight and config_macro(config).aux_head_cell is None:
+        raise ValueError(
+            "An auxiliary head needs a reduction cell and maps of at least 5x5 in front of the last "
+            "one. Set aux_weight to 0, or use larger images."
         )

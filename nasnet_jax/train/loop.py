@@ -14,41 +14,58 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
-from clu import metric_writers
+from clu import metric_writers, parameter_overview, periodic_actions
+from flax import nnx
+from jax.experimental import multihost_utils
 
-from nasnet_jax.data import Dataset, load_arrays
+from nasnet_jax.inference.description import ModelDescription, serving_layers
+from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
 from nasnet_jax.preemption import Preempted, Preemption, preemption
-from nasnet_jax.space import Architecture, cost, parse_architecture
+from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
-from nasnet_jax.train.config import check_config, train_macro
-from nasnet_jax.train.optimizer import learning_rate_schedule
-from nasnet_jax.train.program import TrainProgram, TrainState, make_mesh
+from nasnet_jax.train.checkpoints import TrainCheckpoints
+from nasnet_jax.train.config import (
+    check_config,
+    config_architecture,
+    config_macro,
+    layer_config,
+)
+from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
+from nasnet_jax.train.initialization import start_from
+from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
+from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
 from nasnet_jax.workdir import claim_workdir
 
 ARCHITECTURE_FILE = "architecture.json"
 SUMMARY_FILE = "summary.json"
+PARAMETERS_FILE = "parameters.txt"
 CHECKPOINTS = "checkpoints"
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What is known after an epoch.
+    """What is known after `config.log_steps` steps, and after every evaluation.
 
     Attributes:
-        epoch: Epochs finished.
+        step: Updates made.
+        steps: Updates in all.
+        epoch: Epochs made, not always a whole number.
         epochs: Epochs in all.
-        loss: Mean training loss of the epoch, without the weight decay.
-        test_accuracy: Share of the test images, or None after an epoch without evaluation.
-        seconds_left: Estimated from this session's pace, compilation included.
+        loss: Mean training loss since the last multiple of `config.log_steps`, without the weight
+            decay.
+        test_accuracy: Share of the test images, or None without an evaluation.
+        images_per_second: Since the first step of this session.
+        seconds_left: Estimated from this session's pace.
     """
 
-    epoch: int
-    epochs: int
+    step: int
+    steps: int
+    epoch: float
+    epochs: float
     loss: float
     test_accuracy: float | None
+    images_per_second: float
     seconds_left: float
 
 
@@ -60,170 +77,311 @@ def run(
 ) -> dict[str, Any]:
     """Trains an architecture, or goes on from the last checkpoint.
 
+    With several processes, all of them call this.
+
     Args:
         config: See `nasnet_jax.train.config.default_config`.
-        workdir: Gets `config.json`, `architecture.json`, `summary.json`, TensorBoard's files and
-            checkpoints.
-        on_progress: Told after every epoch.
+        workdir: Gets `config.json`, `architecture.json`, `parameters.txt`, `summary.json`,
+            TensorBoard's files, checkpoints, and in `model` the trained network.
+        on_progress: Told after every `config.log_steps` steps and after every evaluation.
 
     Returns:
         What is in `summary.json`.
 
     Raises:
         ValueError: For a configuration that cannot work, before anything is compiled or written.
-        FileNotFoundError: If the architecture's file or the data set is not there.
-        FloatingPointError: If the loss is no longer a finite number.
+        FileNotFoundError: If the architecture's file, the data set or the model to start from is
+            not there.
+        FloatingPointError: If the loss or the gradient is no longer finite.
         Preempted: If a signal asked the run to end; it is saved, and the same call resumes it.
     """
     check_config(config)
-    architecture = parse_architecture(config.architecture)
-    dataset = load_arrays(
-        config.dataset.name,
-        data_dir=config.dataset.data_dir or None,
-        image_size=config.dataset.image_size or None,
+    architecture = config_architecture(config)
+    macro = config_macro(config)
+    mesh = make_mesh(config)
+    data = open_input(config)
+    program = TrainProgram(
+        config, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
     )
-    if config.batch_size > len(dataset.train_images):
-        raise ValueError(
-            f"batch_size is {config.batch_size}, but data set {dataset.name!r} has only "
-            f"{len(dataset.train_images)} training images."
-        )
-    macro = train_macro(config, dataset)
-    folder = claim_workdir(workdir, config)
-    _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
-    options = ocp.CheckpointManagerOptions(max_to_keep=config.checkpoints_to_keep, create=True)
-    checkpoints = ocp.CheckpointManager(folder / CHECKPOINTS, options=options)
-    writer = metric_writers.create_default_writer(folder)
+    first = start_from(config.init_from, program, architecture)[0] if config.init_from else None
+    folder = _claim(workdir, config, architecture)
+    description = ModelDescription(
+        architecture=architecture,
+        macro=macro,
+        preprocessing=data.preprocessing,
+        class_names=data.class_names,
+        layers=serving_layers(layer_config(config)),
+        config=json.loads(config.to_json_best_effort()),
+    )
+    is_first_process = jax.process_index() == 0
+    checkpoints = TrainCheckpoints(
+        folder / CHECKPOINTS,
+        program,
+        newest=config.checkpoints_to_keep,
+        best=config.best_checkpoints_to_keep,
+    )
+    writer = metric_writers.create_default_writer(folder, just_logging=not is_first_process)
     with contextlib.closing(checkpoints), contextlib.closing(writer), preemption() as signals:
-        program = TrainProgram(config, architecture, dataset, make_mesh(config))
-        training = Training(config, dataset, program, checkpoints, writer, signals)
-        accuracy = training.train(on_progress)
+        training = Training(
+            config=config,
+            folder=folder,
+            data=data,
+            program=program,
+            description=description,
+            evaluator=Evaluator(program.graph, mesh),
+            checkpoints=checkpoints,
+            writer=writer,
+            signals=signals,
+            on_progress=on_progress,
+        )
+        state = checkpoints.restore()
+        if state is None:
+            state = program.init() if first is None else first
+        if is_first_process:
+            _write_parameters(folder / PARAMETERS_FILE, state)
+        evaluation = training.train(state)
     summary = {
-        "test_accuracy": accuracy,
+        "test_accuracy": evaluation.top1,
+        "test_top5": evaluation.top5,
+        "test_loss": evaluation.loss,
+        "test_count": evaluation.count,
+        "best_test_accuracy": training.best_accuracy,
         "train_loss": training.loss,
         "epochs": config.epochs,
         "steps": training.step,
         "params": cost(architecture, macro).params,
         "architecture": architecture.one_line(),
+        "images_per_second": training.images_per_second and round(training.images_per_second, 2),
+        "input_wait_share": training.input_wait_share and round(training.input_wait_share, 4),
         "seconds_this_session": round(training.seconds, 2),
     }
-    write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+    if is_first_process:
+        write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
     return summary
 
 
 class Training:
-    """One session of a training: its state, and how it goes on to the end."""
+    """One session of a training, from a state to the end.
+
+    Attributes:
+        step: Updates made so far.
+        loss: Mean training loss since the last multiple of `config.log_steps`; None before a step.
+        best_accuracy: The highest test accuracy so far, those of checkpoints that are no longer
+            kept left out.
+        seconds: That this session's steps took, compilation and evaluations included.
+    """
 
     def __init__(
         self,
+        *,
         config: ml_collections.ConfigDict,
-        dataset: Dataset,
+        folder: pathlib.Path,
+        data: TrainingInput,
         program: TrainProgram,
-        checkpoints: ocp.CheckpointManager,
+        description: ModelDescription,
+        evaluator: Evaluator,
+        checkpoints: TrainCheckpoints,
         writer: metric_writers.MetricWriter,
         signals: Preemption,
+        on_progress: Callable[[Progress], None],
     ) -> None:
-        self.config = config
+        self.step = 0
+        self.loss: float | None = None
+        self.best_accuracy = checkpoints.best_accuracy
         self.seconds = 0.0
-        self._dataset = dataset
+        self._config = config
+        self._model = folder / MODEL_FOLDER
+        self._data = data
         self._program = program
+        self._description = description
+        self._evaluator = evaluator
         self._checkpoints = checkpoints
         self._writer = writer
         self._signals = signals
-        self._schedule = learning_rate_schedule(config, config.epochs * program.steps_per_epoch)
-        self._state = self._restored() or program.init()
-
-    def _restored(self) -> TrainState | None:
-        step = self._checkpoints.latest_step()
-        if step is None:
-            return None
-        abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._program.replicated),
-            jax.eval_shape(self._program.init),
-        )
-        logging.info("Going on from the checkpoint of step %d.", step)
-        return self._checkpoints.restore(step, args=ocp.args.StandardRestore(abstract))
+        self._on_progress = on_progress
+        self._pace = _Pace()
+        total = program.total_steps
+        self._hooks: list[Callable[[int], Any]] = [
+            periodic_actions.ReportProgress(num_train_steps=total, writer=writer)
+        ]
+        if config.profile:
+            self._hooks.append(
+                periodic_actions.Profile(logdir=folder, every_secs=None, first_profile=10)
+            )
+        self._test_every = max(1, round(config.checkpoint_epochs * program.steps_per_epoch))
 
     @property
-    def step(self) -> int:
-        """Updates made so far."""
-        return int(self._state.step)
+    def images_per_second(self) -> float | None:
+        """While steps were made, without compilation and evaluations; None without two steps."""
+        return self._pace.steps_per_second and self._pace.steps_per_second * self._config.batch_size
 
     @property
-    def loss(self) -> float:
-        """Mean training loss of the epoch that has just been finished."""
-        return float(self._state.loss_sum) / self._program.steps_per_epoch
+    def input_wait_share(self) -> float | None:
+        """Share of the same time in which the devices waited for images."""
+        return self._pace.waited_share
 
-    def train(self, on_progress: Callable[[Progress], None]) -> float:
-        """Makes the steps that are left and returns the share of test images that is right."""
-        config, begun, first = self.config, time.time(), self.step
-        per_epoch = self._program.steps_per_epoch
-        total = config.epochs * per_epoch
-        accuracy: float | None = None
-        for step in range(first, total):
-            try:
-                self._signals.check()
-            except Preempted:
-                self._save(step)
-                raise
-            self._state = self._program.update(self._state, *self._put(*self._batch(step)))
-            epoch, rest = divmod(step + 1, per_epoch)
-            if rest:
-                continue
-            if not math.isfinite(self.loss):
-                raise FloatingPointError(
-                    f"The loss is {self.loss} after step {step + 1}. The last good checkpoint is "
-                    f"{self._checkpoints.latest_step() or 'none'}. Lower learning_rate and start "
-                    "in another --workdir."
-                )
-            accuracy = None
-            if epoch % config.checkpoint_epochs == 0 or epoch == config.epochs:
-                self._save(step + 1)
-                accuracy = self._test()
-            self._write(step + 1, accuracy)
-            left = (time.time() - begun) / (step + 1 - first) * (total - step - 1)
-            on_progress(Progress(epoch, config.epochs, self.loss, accuracy, left))
+    def train(self, state: TrainState) -> Evaluation:
+        """Makes the steps that are left and returns the last evaluation."""
+        begun = time.time()
+        self.step = int(state.step)
+        evaluation: Evaluation | None = None
+        batches = self._data.train_batches(self._config, start_step=self.step)
+
+        def put(batch: dict[str, Any]) -> dict[str, jax.Array]:
+            return from_processes(self._program.by_example, batch)
+
+        with DeviceFeed(batches, put) as feed:
+            metrics: StepMetrics | None = None
+            while self.step < self._program.total_steps:
+                batch = feed.next(None if metrics is None else metrics.loss)
+                earlier = metrics
+                state, metrics = self._program.update(state, batch["image"], batch["label"])
+                self.step += 1
+                # One step behind, so that the devices always have work.
+                if earlier is not None:
+                    self._check(self.step - 1, earlier)
+                evaluation = self._after_step(state, metrics, feed)
         self.seconds = time.time() - begun
-        return self._test() if accuracy is None else accuracy
+        return evaluation or self._evaluate(state)
 
-    def _batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels of a step, which depend on the seed and the step alone."""
-        epoch, place = divmod(step, self._program.steps_per_epoch)
-        order = np.random.default_rng((self.config.seed, epoch)).permutation(
-            len(self._dataset.train_images)
-        )
-        size = self.config.batch_size
-        chosen = order[place * size : (place + 1) * size]
-        return self._dataset.train_images[chosen], self._dataset.train_labels[chosen]
+    def _after_step(
+        self, state: TrainState, metrics: StepMetrics, feed: DeviceFeed
+    ) -> Evaluation | None:
+        """Does what is due after a step; returns the evaluation if that was due."""
+        is_last = self.step == self._program.total_steps
+        tests = is_last or self.step % self._test_every == 0
+        stop = self._stop()
+        logs = tests or self.step % self._config.log_steps == 0
+        if stop is not None or logs:
+            self._check(self.step, metrics)
+            self.loss = float(metrics.loss_mean)
+        self._pace.stepped(feed.seconds_waited)
+        for hook in self._hooks:
+            hook(self.step)
+        evaluation = None
+        if tests:
+            evaluation = self._evaluate(state)
+            self._checkpoints.save(self.step, state, evaluation.top1)
+            if is_last or evaluation.top1 > self.best_accuracy:
+                served = self._program.served(state)
+                save_model(self._model, self._description, served.parameters, served.statistics)
+            self.best_accuracy = max(self.best_accuracy, evaluation.top1)
+            self._pace.pause()
+        elif stop is not None:
+            self._checkpoints.save(self.step, state)
+        if logs:
+            self._report(evaluation)
+        if stop is not None and not is_last:
+            raise stop
+        return evaluation
 
-    def _put(self, images: np.ndarray, labels: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        return jax.device_put((images, labels), self._program.by_example)
-
-    def _test(self) -> float:
-        """The share of the test images that is classified rightly; each is counted once."""
-        size, number = self.config.batch_size, len(self._dataset.test_images)
-        right = 0
-        for start in range(0, number, size):
-            images = self._dataset.test_images[start : start + size]
-            labels = self._dataset.test_labels[start : start + size]
-            missing = size - len(images)
-            images = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
-            labels = np.pad(labels, (0, missing), constant_values=-1)
-            right += int(self._program.evaluate(self._state, *self._put(images, labels)))
-        return right / number
-
-    def _save(self, step: int) -> None:
-        if self._checkpoints.latest_step() == step:
+    def _check(self, step: int, metrics: StepMetrics) -> None:
+        """Raises FloatingPointError if the step was not a step of finite numbers."""
+        loss, norm = float(metrics.loss), float(metrics.gradient_norm)
+        if math.isfinite(loss) and math.isfinite(norm):
             return
-        self._checkpoints.save(step, args=ocp.args.StandardSave(self._state))
-        # The next update reuses the buffers, and a signal may end the process.
-        self._checkpoints.wait_until_finished()
+        latest = self._checkpoints.latest
+        raise FloatingPointError(
+            f"Step {step} has the loss {loss} and a gradient of norm {norm}. The last good checkpoint "
+            f"is {'none' if latest is None else f'that of step {latest}'}. Lower "
+            "optimizer.learning_rate and start in another --workdir."
+        )
 
-    def _write(self, step: int, accuracy: float | None) -> None:
-        scalars = {"train_loss": self.loss, "learning_rate": float(self._schedule(step))}
-        if accuracy is not None:
-            scalars["test_accuracy"] = accuracy
-        self._writer.write_scalars(step, scalars)
+    def _stop(self) -> Preempted | None:
+        """The request to end, if one has come to any of the processes."""
+        request: Preempted | None = None
+        try:
+            self._signals.check()
+        except Preempted as stop:
+            request = stop
+        if jax.process_count() == 1:
+            return request
+        # All must end after the same step, and asking each other costs time.
+        if self.step % self._config.log_steps:
+            return None
+        asked = multihost_utils.process_allgather(request is not None)
+        if not asked.any():
+            return None
+        return request or Preempted("Another process of the run was asked to end.")
+
+    def _evaluate(self, state: TrainState) -> Evaluation:
+        parameters, statistics = self._program.served(state)
+        batches = self._data.test_batches(self._config.batch_size)
+        return self._evaluator(parameters, statistics, batches)
+
+    def _report(self, evaluation: Evaluation | None) -> None:
+        assert self.loss is not None
+        scalars = {
+            "train_loss": self.loss,
+            "learning_rate": float(self._program.schedule(self.step - 1)),
+        }
+        if self.images_per_second is not None and self.input_wait_share is not None:
+            scalars["images_per_second"] = self.images_per_second
+            scalars["input_wait_share"] = self.input_wait_share
+        if evaluation is not None:
+            scalars["test_accuracy"] = evaluation.top1
+            scalars["test_top5"] = evaluation.top5
+            scalars["test_loss"] = evaluation.loss
+        self._writer.write_scalars(self.step, scalars)
         self._writer.flush()
+        total = self._program.total_steps
+        rate = self._pace.steps_per_second
+        self._on_progress(
+            Progress(
+                step=self.step,
+                steps=total,
+                epoch=self.step / self._program.steps_per_epoch,
+                epochs=self._config.epochs,
+                loss=self.loss,
+                test_accuracy=None if evaluation is None else evaluation.top1,
+                images_per_second=self.images_per_second or 0.0,
+                seconds_left=(total - self.step) / rate if rate else math.nan,
+            )
+        )
+
+
+class _Pace:
+    """Measures the time between steps, and how much of it was waiting for images."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._seconds = 0.0
+        self._waited = 0.0
+        self._last: tuple[float, float] | None = None
+
+    def stepped(self, waited: float) -> None:
+        """Notes that a step has been made, and how long has been waited for images by now."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self._steps += 1
+            self._seconds += now - self._last[0]
+            self._waited += waited - self._last[1]
+        self._last = now, waited
+
+    def pause(self) -> None:
+        """Leaves out the time until the next step."""
+        self._last = None
+
+    @property
+    def steps_per_second(self) -> float | None:
+        return self._steps / self._seconds if self._seconds else None
+
+    @property
+    def waited_share(self) -> float | None:
+        return self._waited / self._seconds if self._seconds else None
+
+
+def _claim(
+    workdir: str | os.PathLike[str], config: ml_collections.ConfigDict, architecture: Architecture
+) -> pathlib.Path:
+    """Makes the folder of the run, or finds it; the first process goes first."""
+    if jax.process_index() != 0:
+        multihost_utils.sync_global_devices("nasnet_jax training claimed")
+    folder = claim_workdir(workdir, config)
+    _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
+    if jax.process_index() == 0:
+        multihost_utils.sync_global_devices("nasnet_jax training claimed")
+    return folder
 
 
 def _claim_architecture(path: pathlib.Path, architecture: Architecture) -> None:
@@ -235,3 +393,18 @@ def _claim_architecture(path: pathlib.Path, architecture: Architecture) -> None:
             f"This training began with the architecture in {path}, but config.architecture now "
             "names another one: its file has changed. Choose another --workdir."
         )
+
+
+def _write_parameters(path: pathlib.Path, state: TrainState) -> None:
+    """Writes the table of the parameters, with shapes, means and deviations."""
+    parameters = nnx.to_pure_dict(state.parameters)
+    table = parameter_overview.get_parameter_overview(_with_text_keys(parameters))
+    logging.info("%s", table)
+    write_atomically(path, table + "\n")
+
+
+def _with_text_keys(tree: Any) -> Any:
+    """Cells and blocks are numbered, and clu joins names."""
+    if isinstance(tree, dict):
+        return {str(name): _with_text_keys(value) for name, value in tree.items()}
+    return tree

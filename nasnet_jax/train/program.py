@@ -15,12 +15,17 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nasnet_jax.data import Dataset, channel_statistics, random_crop_flip, standardize
-from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.space import Architecture
-from nasnet_jax.train.config import train_macro
-from nasnet_jax.train.optimizer import make_optimizer
+from nasnet_jax.train.config import config_macro, layer_config
+from nasnet_jax.train.optimizer import learning_rate_schedule, make_optimizer, moving_average
+
+
+class Averages(NamedTuple):
+    """Moving averages of `TrainState`'s fields with the same names."""
+
+    parameters: nnx.State
+    statistics: nnx.State
 
 
 class TrainState(NamedTuple):
@@ -28,10 +33,11 @@ class TrainState(NamedTuple):
 
     Attributes:
         step: Updates made so far.
-        loss_sum: Sum of the losses of the steps of this epoch.
-        parameters: Of the network.
+        loss_sum: Sum of the losses since the last multiple of `config.log_steps`.
+        parameters: Of the network with its auxiliary head.
         statistics: Running mean and variance of every batch normalization.
         optimizer: State of the optimizer.
+        averages: Moving averages, or None without `config.ema_decay`.
     """
 
     step: jax.Array
@@ -39,59 +45,99 @@ class TrainState(NamedTuple):
     parameters: nnx.State
     statistics: nnx.State
     optimizer: Any
+    averages: Averages | None
+
+    @property
+    def evaluated(self) -> Averages:
+        """The parameters and statistics that are evaluated and saved as the model."""
+        return self.averages or Averages(self.parameters, self.statistics)
+
+
+class StepMetrics(NamedTuple):
+    """What is known of one step.
+
+    Attributes:
+        loss: Of the classifier and the auxiliary head, without the weight decay.
+        gradient_norm: Before clipping, without the weight decay.
+        loss_mean: Mean of `loss` since the last multiple of `config.log_steps`.
+    """
+
+    loss: jax.Array
+    gradient_norm: jax.Array
+    loss_mean: jax.Array
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
     """A mesh with the one axis `data`, over as many devices as divide the batch evenly.
 
     A group of examples that batch normalization looks at together is not split over devices.
+
+    Raises:
+        ValueError: If there are several processes and not all of their devices can be used.
     """
     devices = jax.devices()
-    units = config.batch_size // (config.batch_norm.group_size or 1)
+    part = config.batch_size // config.accumulation_steps
+    units = part // (config.batch_norm.group_size or 1)
     used = max(n for n in range(1, len(devices) + 1) if units % n == 0)
     if used < len(devices):
-        logging.warning(
-            "%d of %d devices are used: batch_size %d in groups of batch_norm.group_size %d cannot "
-            "be dealt evenly to more.",
-            used,
-            len(devices),
-            config.batch_size,
-            config.batch_norm.group_size,
+        message = (
+            f"{used} of {len(devices)} devices can be used: {part} examples at a time (batch_size / "
+            f"accumulation_steps) in groups of batch_norm.group_size {config.batch_norm.group_size} "
+            "cannot be dealt evenly to more."
         )
+        if jax.process_count() > 1:
+            raise ValueError(f"{message} With several processes all must be used.")
+        logging.warning(message)
     return Mesh(np.array(devices[:used]), ("data",))
 
 
 class TrainProgram:
-    """Initialisation, one training step and the evaluation of one batch, on a mesh.
+    """Initialisation and one training step, on a mesh.
 
-    Parameters are replicated over the mesh and batches are split over its axis `data`.
+    Parameters are replicated over the mesh, and batches are split over its axis `data`.
+
+    Attributes:
+        total_steps: Of the whole training.
+        steps_per_epoch: Need not be whole: epochs follow each other without a gap.
+        schedule: The learning rate of every step.
+        graph: Of the network for inference, without an auxiliary head.
+        replicated: The sharding of the state.
+        by_example: The sharding of a batch `[accumulation_steps, examples, ...]`.
     """
 
     def __init__(
         self,
         config: ml_collections.ConfigDict,
         architecture: Architecture,
-        dataset: Dataset,
         mesh: Mesh,
+        *,
+        steps_per_epoch: float,
     ) -> None:
-        self.steps_per_epoch = len(dataset.train_images) // config.batch_size
         self.config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.total_steps = max(1, round(config.epochs * steps_per_epoch))
+        self.schedule = learning_rate_schedule(
+            config, total_steps=self.total_steps, steps_per_epoch=steps_per_epoch
+        )
         self.replicated = NamedSharding(mesh, P())
-        self.by_example = NamedSharding(mesh, P("data"))
-        self._statistics = channel_statistics(dataset.train_images)
-        self._optimizer = make_optimizer(config, config.epochs * self.steps_per_epoch)
-        layers = LayerConfig(
-            norm_decay=config.batch_norm.decay,
-            norm_epsilon=config.batch_norm.epsilon,
-            norm_group=config.batch_norm.group_size or None,
-        )
+        self.by_example = NamedSharding(mesh, P(None, "data"))
+        self._optimizer = make_optimizer(config, self.schedule)
         self._make = functools.partial(
-            NASNet, architecture, train_macro(config, dataset), config=layers
+            NASNet, architecture, config_macro(config), config=layer_config(config)
         )
-        model = nnx.eval_shape(lambda: self._make(rngs=nnx.Rngs(0)))
-        self._graph, *_ = nnx.split(model, nnx.Param, nnx.BatchStat)
-        model.eval()
-        self._eval_graph, *_ = nnx.split(model, nnx.Param, nnx.BatchStat)
+        self._make_for_training = functools.partial(
+            self._make,
+            dropout_rate=config.dropout_rate,
+            aux_head=config.aux_weight > 0,
+            remat=config.remat,
+        )
+        network = nnx.eval_shape(lambda: self._make_for_training(rngs=nnx.Rngs(0)))
+        self._graph = nnx.graphdef(network)
+        served = nnx.eval_shape(lambda: self._make(rngs=nnx.Rngs(0)))
+        served.eval()
+        self.graph, self._served_parameters, self._served_statistics = nnx.split(
+            served, nnx.Param, nnx.BatchStat
+        )
         self.init = jax.jit(self._init, out_shardings=self.replicated)
         self.update = jax.jit(
             self._update,
@@ -99,56 +145,124 @@ class TrainProgram:
             out_shardings=self.replicated,
             donate_argnums=0,
         )
-        self.evaluate = jax.jit(
-            self._evaluate,
-            in_shardings=(self.replicated, self.by_example, self.by_example),
+        # What is saved in the background must not be a buffer that the next update overwrites.
+        self.snapshot = jax.jit(
+            functools.partial(jax.tree.map, jnp.copy),
+            in_shardings=(self.replicated,),
             out_shardings=self.replicated,
+        )
+
+    def served(self, state: TrainState) -> Averages:
+        """The evaluated parameters and statistics, without those that only training needs."""
+        parameters, statistics = state.evaluated
+        return Averages(
+            _part_of(parameters, self._served_parameters),
+            _part_of(statistics, self._served_statistics),
         )
 
     def _init(self) -> TrainState:
         """The state before the first step, from `config.seed`."""
-        model = self._make(rngs=nnx.Rngs(self.config.seed))
-        parameters, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+        network = self._make_for_training(rngs=nnx.Rngs(self.config.seed))
+        _, parameters, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
+        return self.start(parameters, statistics)
+
+    def start(self, parameters: nnx.State, statistics: nnx.State) -> TrainState:
+        """The state before the first step with these weights."""
+        averages = None
+        if self.config.ema_decay:
+            averages = Averages(*jax.tree.map(jnp.copy, (parameters, statistics)))
         return TrainState(
             jnp.zeros((), jnp.int32),
             jnp.zeros((), jnp.float32),
             parameters,
             statistics,
             self._optimizer.init(parameters),
+            averages,
         )
 
-    def _update(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
-        """One step on `[batch, height, width, channels]` uint8 images and `[batch]` labels."""
-        # Folded twice, so that no step's augmentation has the key of the initial parameters.
-        key = jax.random.fold_in(
-            jax.random.fold_in(jax.random.key(self.config.seed), 1), state.step
-        )
-        inputs = random_crop_flip(
-            key,
-            standardize(images, *self._statistics),
-            padding=self.config.crop_padding,
-            flip=self.config.flip,
-        )
+    def _update(
+        self, state: TrainState, images: jax.Array, labels: jax.Array
+    ) -> tuple[TrainState, StepMetrics]:
+        """One step.
 
-        def loss_of(parameters: nnx.State) -> tuple[jax.Array, nnx.State]:
-            # A copy, because the statistics came from outside of the gradient's trace.
-            model = nnx.merge(self._graph, parameters, state.statistics, copy=True)
-            losses = optax.softmax_cross_entropy_with_integer_labels(model(inputs), labels)
-            return losses.mean(), nnx.state(model, nnx.BatchStat)
-
-        (loss, statistics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.parameters)
+        Args:
+            state: Before it; its buffers are reused.
+            images: `[accumulation_steps, examples, height, width, channels]` float32.
+            labels: `[accumulation_steps, examples]` int32.
+        """
+        config = self.config
+        # Folded twice, so that no step has the key of the initial parameters.
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 1), state.step)
+        (loss, statistics), gradient = self._gradient(state, key, images, labels)
         updates, optimizer = self._optimizer.update(gradient, state.optimizer, state.parameters)
-        earlier = jnp.where(state.step % self.steps_per_epoch == 0, 0.0, state.loss_sum)
-        return TrainState(
-            state.step + 1,
-            earlier + loss,
-            optax.apply_updates(state.parameters, updates),
-            statistics,
-            optimizer,
-        )
+        parameters = optax.apply_updates(state.parameters, updates)
+        averages = state.averages
+        if averages is not None:
+            averages = moving_average(
+                averages,
+                Averages(parameters, statistics),
+                decay=config.ema_decay,
+                updates=state.step,
+            )
+        since = state.step % config.log_steps
+        loss_sum = jnp.where(since == 0, 0.0, state.loss_sum) + loss
+        new = TrainState(state.step + 1, loss_sum, parameters, statistics, optimizer, averages)
+        return new, StepMetrics(loss, optax.global_norm(gradient), loss_sum / (since + 1))
 
-    def _evaluate(self, state: TrainState, images: jax.Array, labels: jax.Array) -> jax.Array:
-        """The number of right answers on a batch; a label of -1 marks padding, never right."""
-        model = nnx.merge(self._eval_graph, state.parameters, state.statistics)
-        logits = model(standardize(images, *self._statistics))
-        return (logits.argmax(-1) == labels).sum()
+    def _gradient(
+        self, state: TrainState, key: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> tuple[tuple[jax.Array, nnx.State], nnx.State]:
+        """Loss, new statistics and gradient of a batch: the means of those of its parts.
+
+        Every part starts from the same statistics, whose update is linear in those of the batch; so
+        the mean of the updates is the update of the whole batch at once.
+        """
+        drop_prob = self._drop_prob(state.step)
+
+        def part(number: jax.Array | int, images: jax.Array, labels: jax.Array) -> Any:
+            def loss_of(parameters: nnx.State) -> tuple[jax.Array, nnx.State]:
+                # A copy, because the statistics came from outside of the gradient's trace.
+                network = nnx.merge(self._graph, parameters, state.statistics, copy=True)
+                logits, auxiliary = network.training_logits(
+                    images,
+                    key=jax.random.fold_in(key, number),
+                    drop_prob=drop_prob,
+                    scale_by_depth=self.config.drop_path.scale_by_depth,
+                )
+                loss = self._loss(logits, labels)
+                if auxiliary is not None:
+                    loss += self.config.aux_weight * self._loss(auxiliary, labels)
+                return loss, nnx.state(network, nnx.BatchStat)
+
+            return jax.value_and_grad(loss_of, has_aux=True)(state.parameters)
+
+        parts = images.shape[0]
+        if parts == 1:
+            return part(0, images[0], labels[0])
+
+        def add(total: Any, inputs: tuple[jax.Array, ...]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, part(*inputs)), None
+
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(part, 0, images[0], labels[0])
+        )
+        total, _ = jax.lax.scan(add, zeros, (jnp.arange(parts), images, labels))
+        return jax.tree.map(lambda x: x / parts, total)
+
+    def _loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        """Mean cross-entropy of `[batch, classes]` and `[batch]` with smoothed labels."""
+        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+        targets = optax.smooth_labels(targets, self.config.label_smoothing)
+        return optax.softmax_cross_entropy(logits, targets).mean()
+
+    def _drop_prob(self, step: jax.Array) -> jax.Array | float:
+        """The present probability of dropping a path: linear in time (ScheduledDropPath)."""
+        final = self.config.drop_path.final_drop_prob
+        # A number that the network sees while it is traced, and then draws nothing.
+        return final * jnp.minimum(step / self.total_steps, 1.0) if final else 0.0
+
+
+def _part_of(state: nnx.State, wanted: nnx.State) -> nnx.State:
+    """The variables of `state` that `wanted` has."""
+    variables = dict(nnx.to_flat_state(state))
+    return nnx.from_flat_state({path: variables[path] for path, _ in nnx.to_flat_state(wanted)})

@@ -1,0 +1,49 @@
+"""Restoring the newest checkpoint of a run that can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orbax.checkpoint as ocp
+from absl import logging
+
+
+def restore_newest(
+    manager: ocp.CheckpointManager, args: ocp.args.CheckpointArgs
+) -> tuple[int, Any] | None:
+    """Restores the newest checkpoint that can be read, or returns None if there is none at all.
+
+    A damaged checkpoint is passed over for the one before it, with a warning, and deleted so that
+    the run can write it again.
+
+    Args:
+        manager: Of the checkpoints.
+        args: What `manager.restore` takes.
+
+    Returns:
+        The number of the checkpoint, and what `manager.restore` returned.
+
+    Raises:
+        ValueError: If there are checkpoints and none can be read. None is deleted then.
+    """
+    damaged: list[int] = []
+    problems = []
+    for step in sorted(manager.all_steps(), reverse=True):
+        try:
+            restored = manager.restore(step, args=args)
+        # What a damaged file raises depends on where it is damaged, in several libraries.
+        except Exception as error:  # noqa: BLE001
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            problems.append(f"  checkpoint {step}: {type(error).__name__}: {reason}")
+            logging.warning("Checkpoint %d cannot be read, trying the one before: %s", step, reason)
+            damaged.append(step)
+            continue
+        for number in damaged:
+            manager.delete(number)
+        return step, restored
+    if problems:
+        raise ValueError(
+            f"No checkpoint in {manager.directory} can be read. Choose another --workdir to start "
+            "anew.\n" + "\n".join(problems)
+        )
+    return None
