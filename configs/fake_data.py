@@ -14,6 +14,8 @@ def get_config():
     config.children_per_batch = 4
     config.dataset.name = "fake"
     config.dataset.num_validation = 64
+    config.dataset.fake.num_train = 1_024
+    config.dataset.fake.num_test = 256
     config.child.num_cells = 1
     config.child.num_filters = 8
     config.child.epochs = 1

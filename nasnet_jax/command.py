@@ -20,5 +20,5 @@ def ending_for_people() -> Iterator[None]:
     except Preempted as stop:
         print(f"{stop} The same command resumes it.", file=sys.stderr)
         sys.exit(EXIT_CODE)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"Error: {error}")

@@ -7,7 +7,9 @@ import os
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
+from jax.experimental import multihost_utils
 
 from nasnet_jax.space.serialization import write_atomically
 
@@ -19,10 +21,28 @@ def claim_workdir(
 ) -> pathlib.Path:
     """Makes the folder of a run, or finds it to be resumed.
 
+    In a pod all processes call it and share the folder; the first one does the work.
+
     Raises:
       ValueError: if the folder holds a run with another configuration, or cannot be written.
     """
     path = pathlib.Path(workdir).absolute()
+    refusal: ValueError | None = None
+    if jax.process_index() == 0:
+        try:
+            _claim(path, config)
+        except ValueError as error:
+            refusal = error
+    if jax.process_count() > 1:
+        refused = bool(multihost_utils.broadcast_one_to_all(refusal is not None))
+        if refused and refusal is None:
+            refusal = ValueError(f"Process 0 refused the workdir {path}; it says why.")
+    if refusal is not None:
+        raise refusal
+    return path
+
+
+def _claim(path: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     written = json.loads(config.to_json_best_effort())
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -35,7 +55,7 @@ def claim_workdir(
                     f"{CONFIG_FILE}). Choose another --workdir."
                 )
             write_atomically(path / CONFIG_FILE, json.dumps(written, indent=2) + "\n")
-            return path
+            return
     except OSError as error:
         raise ValueError(f"The workdir {path} cannot be written: {error}") from error
     found = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -46,7 +66,6 @@ def claim_workdir(
             + "\n".join(f"  {line}" for line in differences)
             + "\nChoose another --workdir, or the configuration that it was started with."
         )
-    return path
 
 
 def _differences(there: Any, here: Any, prefix: str = "") -> list[str]:

@@ -26,6 +26,12 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
+    from nasnet_jax import distributed
+
+    with ending_for_people():
+        distributed.initialize()
+    import jax
+
     from nasnet_jax.report.text import architecture_text
     from nasnet_jax.search.loop import BEST_FILE, Progress, run
     from nasnet_jax.space import Architecture
@@ -35,6 +41,8 @@ def main(argv: list[str]) -> None:
 
     def on_progress(progress: Progress) -> None:
         nonlocal last
+        if jax.process_index() > 0:
+            return
         if time.time() - last < PROGRESS_SECONDS and progress.share < 1.0:
             return
         last = time.time()
@@ -47,6 +55,8 @@ def main(argv: list[str]) -> None:
 
     with ending_for_people():
         summary = run(_CONFIG.value, workdir, on_progress=on_progress)
+    if jax.process_index() > 0:
+        return
     best = Architecture.load(os.path.join(workdir, BEST_FILE))
     print(f"\n{architecture_text(best)}\n")
     for name, value in summary.items():

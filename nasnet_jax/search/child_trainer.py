@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -56,6 +57,9 @@ def make_mesh(arch: int, data: int) -> Mesh:
 
 class ChildTrainer:
     """The child trainer: one child per device at a time, in rows of similar cost.
+
+    In a pod the mesh spans the devices of all processes, which all hold the data set and call every
+    method with the same arguments.
 
     Attributes:
       compilations: executables compiled so far; one, whatever is trained.
@@ -110,10 +114,10 @@ class ChildTrainer:
         )
         self._replicated = NamedSharding(mesh, P())
         self._by_child = NamedSharding(mesh, P("arch"))
-        self._data = jax.device_put(data, self._replicated)
+        self._data = _place(data, self._replicated)
         # Common random numbers: every child has this key.
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
-        self._key = jax.device_put(jax.random.key_data(key), self._replicated)
+        self._key = _place(jax.random.key_data(key), self._replicated)
         self._num_blocks = config.num_blocks
         self._compiled: jax.stages.Compiled | None = None
         self.compilations = 0
@@ -132,7 +136,8 @@ class ChildTrainer:
             rows = self.mesh.shape["arch"]
             example = Architecture.from_decisions(np.zeros(10 * self._num_blocks, np.int32))
             arrays = self._stack([example] * rows)
-            children = jax.eval_shape(jax.vmap(self._program.init, (None, 0)), self._typed_key(), arrays)
+            key = jax.random.wrap_key_data(self._key)
+            children = jax.eval_shape(jax.vmap(self._program.init, (None, 0)), key, arrays)
             children = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._by_child), children
             )
@@ -189,10 +194,10 @@ class ChildTrainer:
         # A short row is filled up with its last child, whose copies are thrown away.
         arrays = self._stack(row + [row[-1]] * (self.mesh.shape["arch"] - len(row)))
         children = jax.tree.map(
-            lambda x: jax.device_put(jnp.zeros(x.shape, x.dtype), self._by_child),
-            self._abstract_children,
+            lambda x: _place(np.zeros(x.shape, x.dtype), self._by_child), self._abstract_children
         )
         horizon = epochs * self.steps_per_epoch
+        finished = []
         for epoch in range(epochs):
             control = self._control(
                 first=epoch == 0,
@@ -203,9 +208,10 @@ class ChildTrainer:
             )
             called = time.time()
             children, result = program(children, arrays, control, self._key, self._data)
-            self._account(result.correct, called)
+            finished.append(_finish_times(result.correct, called))
             on_epoch((epoch + 1) / epochs)
-        correct, finite = jax.device_get(result)
+        self._account(np.array(finished))
+        correct, finite = multihost_utils.process_allgather(result, tiled=True)
         seconds = time.time() - started
         results = []
         for index in range(len(row)):
@@ -214,15 +220,12 @@ class ChildTrainer:
             results.append(ChildResult(reward, diverged, seconds))
         return results
 
-    def _account(self, output: jax.Array, called: float) -> None:
-        """Waits for each device in turn, the cheapest child first, and notes when it was done."""
-        shards = output.addressable_shards
-        finished = []
-        for shard in sorted(shards, key=lambda shard: shard.index[0].start or 0):
-            shard.data.block_until_ready()
-            finished.append(time.time() - called)
-        self.busy_seconds += sum(finished)
-        self.device_seconds += len(finished) * max(finished)
+    def _account(self, finished: np.ndarray) -> None:
+        """Adds the seconds `[calls, local devices]` that each device took for a row's calls."""
+        seconds = multihost_utils.process_allgather(finished)  # [processes, calls, devices]
+        self.busy_seconds += float(seconds.sum())
+        slowest = seconds.max((0, 2)).sum()
+        self.device_seconds += float(slowest) * seconds.shape[0] * seconds.shape[2]
 
     @property
     def idle_share(self) -> float:
@@ -231,12 +234,9 @@ class ChildTrainer:
             return 0.0
         return 1.0 - self.busy_seconds / self.device_seconds
 
-    def _typed_key(self) -> jax.Array:
-        return jax.random.wrap_key_data(self._key)
-
     def _stack(self, row: list[Architecture]) -> object:
         arrays = [architecture_arrays(architecture) for architecture in row]
-        return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *arrays), self._by_child)
+        return _place(jax.tree.map(lambda *x: np.stack(x), *arrays), self._by_child)
 
     def _control(
         self, *, first: bool, start: int, steps: int, horizon: int, evaluate: bool
@@ -248,5 +248,24 @@ class ChildTrainer:
             horizon=np.int32(horizon),
             evaluate=np.bool_(evaluate),
         )
-        return jax.device_put(control, self._replicated)
+        return _place(control, self._replicated)
+
+
+def _place(tree: Any, sharding: NamedSharding) -> Any:
+    """Arrays that every process has whole, onto the devices of all processes."""
+
+    def place(leaf: Any) -> jax.Array:
+        array = np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(place, tree)
+
+
+def _finish_times(output: jax.Array, called: float) -> list[float]:
+    """Waits for each local device in turn, the cheapest child first, and notes when it was done."""
+    finished = []
+    for shard in sorted(output.addressable_shards, key=lambda shard: shard.index[0].start or 0):
+        shard.data.block_until_ready()
+        finished.append(time.time() - called)
+    return finished
 

@@ -26,6 +26,14 @@ def default_config() -> ml_collections.ConfigDict:
     config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
     config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
 
+    # What `fake` makes up.
+    config.dataset.fake = ml_collections.ConfigDict()
+    config.dataset.fake.num_train = 50_000
+    config.dataset.fake.num_test = 10_000
+    config.dataset.fake.num_classes = 10
+    config.dataset.fake.image_size = 32
+    config.dataset.fake.channels = 3
+
     config.strategy = ml_collections.ConfigDict()
     config.strategy.name = "ppo"  # ppo, reinforce, random or evolution.
     config.strategy.learning_rate = 0.00035

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import enum
+import functools
 import io
 import pathlib
 from typing import Any
@@ -23,6 +24,7 @@ COLUMNS = (
     "macs",
     "seconds",
     "rerank_reward",
+    "log_prob",
     "architecture",
 )
 
@@ -47,6 +49,8 @@ class Entry:
       params: trainable parameters.
       macs: multiply-adds for one image.
       seconds: wall time of the row it was trained in; 0 if its reward was reused.
+      log_prob: log-probability of the architecture under the policy that proposed it. The mean of
+        its negative over a batch estimates that policy's entropy, in nats.
       rerank_reward: accuracy after the longer training of the best; NaN where there was none.
     """
 
@@ -57,6 +61,7 @@ class Entry:
     params: int
     macs: int
     seconds: float
+    log_prob: float
     rerank_reward: float = float("nan")
 
     @property
@@ -64,13 +69,24 @@ class Entry:
         """The canonical architecture."""
         return Architecture.from_decisions(self.decisions)
 
+    @functools.cached_property
+    def one_line(self) -> str:
+        """The architecture as text; kept, since the whole history is written after every batch."""
+        return self.architecture.one_line()
+
 
 class History:
-    """The children of a search in the order of their proposal."""
+    """The children of a search in the order of their proposal.
+
+    Attributes:
+      entries: the children.
+      best_reward: the highest reward; None before there is a child.
+    """
 
     def __init__(self, num_decisions: int) -> None:
         self._num_decisions = num_decisions
         self.entries: list[Entry] = []
+        self.best_reward: float | None = None
         self._first: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -80,6 +96,7 @@ class History:
         """Adds a child."""
         self._first.setdefault(_key(entry.decisions), len(self.entries))
         self.entries.append(entry)
+        self.best_reward = max(entry.reward, self.best_reward or 0.0)
 
     def find(self, decisions: np.ndarray) -> Entry | None:
         """The first child with these canonical decisions, if there was one."""
@@ -116,6 +133,7 @@ class History:
             "params": np.array([e.params for e in entries], np.int64),
             "macs": np.array([e.macs for e in entries], np.int64),
             "seconds": np.array([e.seconds for e in entries], np.float64),
+            "log_prob": np.array([e.log_prob for e in entries], np.float64),
             "rerank_reward": np.array([e.rerank_reward for e in entries], np.float64),
         }
 
@@ -133,6 +151,7 @@ class History:
                     params=int(arrays["params"][index]),
                     macs=int(arrays["macs"][index]),
                     seconds=float(arrays["seconds"][index]),
+                    log_prob=float(arrays["log_prob"][index]),
                     rerank_reward=float(arrays["rerank_reward"][index]),
                 )
             )
@@ -155,7 +174,8 @@ class History:
                     entry.macs,
                     f"{entry.seconds:.2f}",
                     rerank,
-                    entry.architecture.one_line(),
+                    f"{entry.log_prob:.4f}",
+                    entry.one_line,
                 )
             )
         write_atomically(path, text.getvalue())

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from clu import metric_writers
+from jax.experimental import multihost_utils
 
+from nasnet_jax.data.builtin import FakeSpec
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.search.checkpoint import SearchCheckpoints
@@ -62,7 +64,7 @@ def run(
 
     Args:
       config: see `nasnet_jax.search.config.default_config`.
-      workdir: gets `history.csv`, `best_architecture.json`, `summary.json`, TensorBoard's files and
+      workdir: a folder, in a pod one that all processes see; gets `history.csv`, `best_architecture.json`, `summary.json`, TensorBoard's files and
         checkpoints.
       on_progress: told after every compiled call.
 
@@ -81,11 +83,12 @@ def run(
         config.dataset.name,
         data_dir=config.dataset.data_dir or None,
         image_size=config.dataset.image_size or None,
+        fake=FakeSpec(**config.dataset.fake),
     )
     trainer = ChildTrainer(config, dataset, mesh)
     folder = claim_workdir(workdir, config)
     checkpoints = SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
-    writer = metric_writers.create_default_writer(folder)
+    writer = metric_writers.create_default_writer(folder, just_logging=jax.process_index() > 0)
     with contextlib.closing(checkpoints), contextlib.closing(writer), preemption() as signals:
         state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
@@ -166,6 +169,9 @@ class Search:
     def _batch(self, batch: int, begun: float, first: int) -> None:
         config = self.config
         state, proposal = self.strategy.propose(self.state, config.children_per_batch)
+        if jax.process_count() > 1:
+            # One decision for the pod, should the processes' arithmetic differ in a last bit.
+            proposal = multihost_utils.broadcast_one_to_all(proposal)
         rows = canonical_decisions(np.asarray(proposal.decisions))
 
         def on_call(share: float) -> None:
@@ -174,22 +180,30 @@ class Search:
             self._report("search", (batch + share) / self.num_batches,
                          pace * (self.num_batches - batch - share))
 
-        entries = self._train(batch, rows, on_call)
+        log_probs = np.asarray(proposal.log_probs, np.float64).sum(1)
+        entries = self._train(batch, rows, log_probs, on_call)
         rewards = jnp.array([entry.reward for entry in entries], jnp.float32)
         self.state, metrics = self.strategy.observe(state, proposal, rewards)
         for entry in entries:
             self.history.append(entry)
         self.step = batch + 1
         self._save()
-        best = self.history.winner().reward
         scalars = {name: float(value) for name, value in metrics.items()}
-        scalars |= {"reward_mean": float(rewards.mean()), "reward_max": float(rewards.max()),
-                    "reward_best": best}
+        scalars |= {
+            "reward_mean": float(rewards.mean()),
+            "reward_max": float(rewards.max()),
+            "reward_best": float(self.history.best_reward or 0.0),
+        }
         self._writer.write_scalars(len(self.history), scalars)
+        self._writer.write_histograms(len(self.history), {"rewards": np.asarray(rewards)})
         self._writer.flush()
 
     def _train(
-        self, batch: int, rows: np.ndarray, on_call: Callable[[float], None]
+        self,
+        batch: int,
+        rows: np.ndarray,
+        log_probs: np.ndarray,
+        on_call: Callable[[float], None],
     ) -> list[Entry]:
         """Trains those of a batch's architectures that are new, and fills in the others."""
         fresh: dict[bytes, Architecture] = {}
@@ -212,7 +226,7 @@ class Search:
         )
         self._trained += len(fresh)
         entries, used = [], set()
-        for row in rows:
+        for row, log_prob in zip(rows, log_probs, strict=True):
             key = row.tobytes()
             counted = self.trainer.cost(Architecture.from_decisions(row))
             if key in results and key not in used:
@@ -225,7 +239,16 @@ class Search:
                 reward = results[key].reward if known is None else known.reward
                 status, seconds = Status.REUSED, 0.0
             entries.append(
-                Entry(batch, row, reward, status, counted.params, counted.macs, seconds)
+                Entry(
+                    batch=batch,
+                    decisions=row,
+                    reward=reward,
+                    status=status,
+                    params=counted.params,
+                    macs=counted.macs,
+                    seconds=seconds,
+                    log_prob=float(log_prob),
+                )
             )
         return entries
 
@@ -255,11 +278,8 @@ class Search:
             self._save()
 
     def _report(self, phase: str, share: float, seconds_left: float) -> None:
-        best = self.history.best(1)
         self._on_progress(
-            Progress(
-                phase, share, seconds_left, len(self.history), best[0].reward if best else None
-            )
+            Progress(phase, share, seconds_left, len(self.history), self.history.best_reward)
         )
 
     def _save(self) -> None:
@@ -267,7 +287,10 @@ class Search:
         self.write_results()
 
     def write_results(self) -> dict[str, Any]:
-        """Writes the history, the best architecture and the summary; returns the summary."""
+        """Writes the history, the best architecture and the summary; returns the summary.
+
+        In a pod the first process writes.
+        """
         entries = self.history.entries
         winner = self.history.winner()
         rewards = np.array([entry.reward for entry in entries])
@@ -294,6 +317,8 @@ class Search:
             == self.num_batches
             + -(-len(self.history.best(self.config.rerank.top_k)) // self.config.children_per_batch),
         }
+        if jax.process_index() > 0:
+            return summary
         self.history.write_csv(self.folder / HISTORY_FILE)
         winner.architecture.save(self.folder / BEST_FILE)
         write_atomically(self.folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
