@@ -1,0 +1,138 @@
+"""What a network costs, stage by stage, as a table for people and as plain data for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nasnet_jax.space import Architecture, Cost, CostRow, Macro, cost
+
+_HEADINGS = ("stage", "output", "trainable", "statistics", "multiply-adds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Neighbouring parts of a network whose outputs have the same shape.
+
+    Attributes:
+        name: Of the part, or of the first and the last one: `cell_0..cell_3`.
+        parts: The costs of the parts, in order.
+    """
+
+    name: str
+    parts: tuple[CostRow, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The output for one image, `(height, width, channels)`, or `(classes,)`."""
+        return self.parts[-1].shape
+
+    @property
+    def trainable(self) -> int:
+        """Trainable parameters."""
+        return sum(part.params for part in self.parts)
+
+    @property
+    def statistics(self) -> int:
+        """Running means and variances of batch normalization."""
+        return sum(part.statistics for part in self.parts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return sum(part.macs for part in self.parts)
+
+
+def stages(costs: Cost) -> list[Stage]:
+    """Groups the parts of a network: normal cells of equal output, every other part alone."""
+    groups: list[list[CostRow]] = []
+    for row in costs.rows:
+        repeats = groups and row.name.startswith("cell_") and row.shape == groups[-1][-1].shape
+        if repeats:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return [Stage(_name(group), tuple(group)) for group in groups]
+
+
+def cost_data(architecture: Architecture, macro: Macro) -> dict[str, Any]:
+    """What a network costs, as plain data.
+
+    Returns:
+        `params` (with the statistics of batch normalization, as other libraries count), `trainable`,
+        `macs` (multiply-adds for one image), `aux_head_params` (trainable, in training only, in no
+        other number), `architecture` (in one line) and `stages`, each with `name`, `cells` (the names
+        of its parts), `shape`, `params`, `trainable` and `macs`.
+    """
+    costs = cost(architecture, macro)
+    return {
+        "params": costs.variables,
+        "trainable": costs.params,
+        "macs": costs.macs,
+        "aux_head_params": costs.aux_head_params,
+        "architecture": architecture.one_line(),
+        "stages": [
+            {
+                "name": stage.name,
+                "cells": [part.name for part in stage.parts],
+                "shape": list(stage.shape),
+                "params": stage.trainable + stage.statistics,
+                "trainable": stage.trainable,
+                "macs": stage.macs,
+            }
+            for stage in stages(costs)
+        ],
+    }
+
+
+def cost_text(architecture: Architecture, macro: Macro) -> str:
+    """What a network costs, as a table: a line for each stage, then the totals.
+
+    Returns:
+        Lines without a newline at the end.
+    """
+    costs = cost(architecture, macro)
+    rows = [
+        (
+            stage.name,
+            "x".join(map(str, stage.shape)),
+            f"{stage.trainable:,}",
+            f"{stage.statistics:,}",
+            f"{stage.macs:,}",
+        )
+        for stage in stages(costs)
+    ]
+    totals = ("total", "", f"{costs.params:,}", f"{costs.statistics:,}", f"{costs.macs:,}")
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, totals, strict=True)]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [_line(_HEADINGS, widths), rule, *(_line(row, widths) for row in rows), rule]
+    lines.append(_line(totals, widths))
+    height, width = macro.image_height_width
+    features = next(row for row in reversed(costs.rows) if len(row.shape) == 3).shape[-1]
+    classes = "no classifier" if macro.num_classes is None else f"{macro.num_classes} classes"
+    title = f"{macro.num_cells} @ {features}, images of {height}x{width}x{macro.image_channels}, {classes}"
+    summary = (
+        f"{costs.variables:,} parameters with the statistics, {_short(costs.macs)} multiply-adds"
+    )
+    if costs.aux_head_params:
+        summary += f"; {costs.aux_head_params:,} more in the auxiliary head while training"
+    return "\n".join([title, "", *lines, "", summary])
+
+
+def _name(group: list[CostRow]) -> str:
+    return group[0].name if len(group) == 1 else f"{group[0].name}..{group[-1].name}"
+
+
+def _line(words: tuple[str, ...], widths: list[int]) -> str:
+    left, right = words[:2], words[2:]
+    padded = [word.ljust(width) for word, width in zip(left, widths[:2], strict=True)]
+    padded += [word.rjust(width) for word, width in zip(right, widths[2:], strict=True)]
+    return "  ".join(padded)
+
+
+def _short(number: int) -> str:
+    """563,640,000 as `563.64 M`."""
+    for unit, size in (("B", 10**9), ("M", 10**6)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number:,}"

@@ -1,0 +1,133 @@
+/* Joins the parts: filters, leaderboard, the chosen child, light and dark. */
+
+(() => {
+  const words = JSON.parse(document.getElementById("data").textContent);
+  const searches = words.runs.map((packed) => new Search(packed, words));
+  const form = document.getElementById("filters");
+  const number = new Intl.NumberFormat("en-US");
+  const score = (value) => Number.isNaN(value) ? "–" : value.toFixed(4);
+  const dot = (search) => {
+    const cell = document.createElement("span");
+    const mark = document.createElement("span");
+    mark.className = "dot";
+    mark.style.background = searches[search].colour;
+    cell.append(mark, searches[search].name);
+    return cell;
+  };
+  const several = searches.length > 1;
+  const columns = [
+    ...(several ? [{ title: "search", width: "minmax(9rem, 2fr)", className: "words", ascends: true,
+      key: (search) => search, text: (search) => dot(search) }] : []),
+    { title: "child", width: "minmax(4.5rem, 1fr)", ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
+    { title: "reward", width: "minmax(5rem, 1fr)", first: true, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
+    { title: "re-ranked", width: "minmax(6rem, 1fr)", key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
+    { title: "parameters", width: "minmax(7rem, 1.2fr)", ascends: true, key: (search, child) => searches[search].params[child], text: (search, child) => number.format(searches[search].params[child]) },
+    { title: "multiply-adds", width: "minmax(8rem, 1.4fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].macs[child], text: (search, child) => number.format(searches[search].macs[child]) },
+    { title: "batch", width: "minmax(4.5rem, 1fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].batch[child], text: (search, child) => number.format(searches[search].batch[child]) },
+    { title: "status", width: "minmax(6rem, 1fr)", className: "wide words", wide: true, ascends: true, key: (search, child) => searches[search].status[child], text: (search, child) => words.statuses[searches[search].status[child]] },
+  ];
+  const board = new Leaderboard(columns, showChild);
+
+  function filter() {
+    const wanted = new FormData(form);
+    const mask = wanted.getAll("operation").reduce((bits, operation) => bits | (1 << Number(operation)), 0);
+    const least = wanted.get("least") === "" ? -Infinity : Number(wanted.get("least"));
+    const most = wanted.get("most") === "" ? Infinity : Number(wanted.get("most"));
+    const only = wanted.get("run") ? Number(wanted.get("run")) : -1;
+    const repeats = wanted.has("repeats");
+    const reused = words.statuses.indexOf("reused");
+    const rows = [];
+    let all = 0;
+    searches.forEach((search, index) => {
+      all += search.children;
+      if (only >= 0 && only !== index) return;
+      for (let child = 0; child < search.children; child++) {
+        if ((search.masks[child] & mask) === mask && search.params[child] >= least && search.params[child] <= most &&
+            (repeats || search.status[child] !== reused)) rows.push([index, child]);
+      }
+    });
+    document.getElementById("count").textContent = `${number.format(rows.length)} of ${number.format(all)} children`;
+    board.grid.scrollTop = 0;
+    board.setRows(rows);
+  }
+
+  function showChild(index, child) {
+    const search = searches[index];
+    const name = several ? `Child ${number.format(child)} of ${search.name}` : `Child ${number.format(child)}`;
+    document.getElementById("child-title").textContent = name;
+    const rerank = Number.isNaN(search.rerank[child]) ? "" : `, re-ranked ${score(search.rerank[child])}`;
+    document.getElementById("child-facts").textContent =
+      `Reward ${score(search.reward[child])}${rerank}; ${number.format(search.params[child])} parameters, ` +
+      `${number.format(search.macs[child])} multiply-adds; ${words.statuses[search.status[child]]} in batch ${search.batch[child]}.`;
+    document.getElementById("cells").replaceChildren(...search.cells(child).map((cell) => {
+      const figure = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      caption.textContent = cell.kind === "normal" ? "Normal cell" : "Reduction cell (stride 2 on its inputs)";
+      figure.append(caption, drawCell(cell, words));
+      return figure;
+    }));
+    document.getElementById("one-line").value = search.oneLine(child);
+    document.getElementById("json").value = search.json(child);
+  }
+
+  async function copy(button) {
+    const area = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(area.value);
+    } catch {
+      area.select(); // Where a page may not write to the clipboard, what to copy is marked.
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  }
+
+  function setTheme(theme) {
+    document.documentElement.dataset.theme = theme;
+    document.getElementById("theme").textContent = theme === "dark" ? "Light" : "Dark";
+    colourPlots();
+  }
+
+  /* Bokeh draws on canvases, which know nothing of style sheets. */
+  function colourPlots() {
+    const style = getComputedStyle(document.documentElement);
+    const [ink, rule, grid, ground] = ["--ink", "--rule", "--grid", "--ground"].map((name) => style.getPropertyValue(name).trim());
+    for (const plots of Bokeh.documents) {
+      for (const model of plots._all_models.values()) {
+        if (model.type.endsWith("Axis")) {
+          model.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: rule,
+            major_tick_line_color: rule, minor_tick_line_color: null });
+        } else if (model.type === "Grid") model.setv({ grid_line_color: grid });
+        else if (model.type === "Legend") model.setv({ label_text_color: ink, background_fill_color: ground });
+        else if (model.type === "Figure" || model.type === "Plot") model.setv({ outline_line_color: rule });
+      }
+    }
+  }
+
+  window.nasnetReport = {
+    /* Called by the plots when a point is clicked. */
+    select(search, child) {
+      if (!board.chooseChild(search, child)) showChild(search, child);
+      document.getElementById("child").scrollIntoView({ behavior: "smooth", block: "nearest" });
+    },
+  };
+
+  form.addEventListener("input", filter);
+  form.addEventListener("reset", () => setTimeout(filter)); // After the fields are empty.
+  form.addEventListener("submit", (event) => event.preventDefault());
+  document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", () => copy(button)));
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  document.getElementById("theme").addEventListener("click", () =>
+    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
+  filter();
+  const best = searches.reduce((found, search, index) =>
+    search.reward[search.best] > searches[found].reward[searches[found].best] ? index : found, 0);
+  board.chooseChild(best, searches[best].best);
+  setTheme(dark.matches ? "dark" : "light");
+  const plots = Object.values(JSON.parse(document.getElementById("plots").textContent));
+  Promise.all(plots.map((plot) => Bokeh.embed.embed_item(plot))).then(() => {
+    colourPlots();
+    document.documentElement.dataset.ready = "yes";
+  });
+})();

@@ -1,0 +1,173 @@
+"""What a search left in its workdir, as arrays."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nasnet_jax.space.architecture import Architecture
+
+HISTORY_FILE = "history.csv"
+STATUSES = ("trained", "reused", "diverged")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A search, finished or under way; all arrays have one entry for each of its `n` children.
+
+    Attributes:
+        name: What to call it: the last folders of its path.
+        path: The workdir.
+        config: What is in `config.json`; empty if there is none.
+        summary: What is in `summary.json`; empty if there is none.
+        architectures: The one-line form of each child, in the order of their proposal.
+        batch: int32 `[n]`, the batch that proposed it.
+        reward: float64 `[n]`, accuracy on the held-out images; 0 if it diverged.
+        rerank_reward: float64 `[n]`, accuracy after the longer training, NaN where there was none.
+        params: int64 `[n]`, trainable parameters.
+        macs: int64 `[n]`, multiply-adds for one image.
+        seconds: float64 `[n]`, time of its training.
+        status: uint8 `[n]`, an index into `STATUSES`.
+        scalars: By name the number of children and the value at each point of a curve that the
+            search logged, float64 `[2, points]`.
+    """
+
+    name: str
+    path: pathlib.Path
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    architectures: Sequence[str]
+    batch: np.ndarray
+    reward: np.ndarray
+    rerank_reward: np.ndarray
+    params: np.ndarray
+    macs: np.ndarray
+    seconds: np.ndarray
+    status: np.ndarray
+    scalars: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def strategy(self) -> str:
+        """The name of the strategy, or a dash where no configuration says it."""
+        return str(self.config.get("strategy", {}).get("name", "\N{EN DASH}"))
+
+    @property
+    def best(self) -> int:
+        """The best child: by rerank reward if anything was re-ranked, else by reward."""
+        reranked = ~np.isnan(self.rerank_reward)
+        scores = np.where(reranked, self.rerank_reward, -1) if reranked.any() else self.reward
+        return int(np.argmax(scores))
+
+    def architecture(self, index: int) -> Architecture:
+        """The architecture of one child."""
+        return Architecture.from_one_line(self.architectures[index])
+
+
+def load_runs(workdirs: Sequence[str | os.PathLike[str]]) -> list[Run]:
+    """Reads the workdirs of searches.
+
+    Raises:
+        FileNotFoundError: If one of them has no history.
+        ValueError: If there is none, one stands there twice, has no children yet, or its history
+            is damaged.
+    """
+    paths = [pathlib.Path(workdir).absolute() for workdir in workdirs]
+    if not paths:
+        raise ValueError("A report needs the workdir of at least one search.")
+    if len(set(paths)) != len(paths):
+        raise ValueError("A workdir is named twice; each search can be in a report once.")
+    names = ["/".join(path.parts[-2:]) for path in paths]
+    if len(set(names)) != len(names):
+        names = [str(path) for path in paths]
+    return [_load(path, name) for path, name in zip(paths, names, strict=True)]
+
+
+def _load(path: pathlib.Path, name: str) -> Run:
+    history = path / HISTORY_FILE
+    if not history.is_file():
+        raise FileNotFoundError(
+            f"{str(path)!r} is no workdir of a search: it has no {HISTORY_FILE}, which a search "
+            f"writes after its first batch of children."
+        )
+    with history.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{str(history)!r} has no children yet.")
+    try:
+        return Run(
+            name=name,
+            path=path,
+            config=_read_json(path / "config.json"),
+            summary=_read_json(path / "summary.json"),
+            architectures=[row["architecture"] for row in rows],
+            batch=np.array([row["batch"] for row in rows]).astype(np.int32),
+            reward=np.array([row["reward"] for row in rows]).astype(np.float64),
+            rerank_reward=np.array([row["rerank_reward"] or "nan" for row in rows]).astype(float),
+            params=np.array([row["params"] for row in rows]).astype(np.int64),
+            macs=np.array([row["macs"] for row in rows]).astype(np.int64),
+            seconds=np.array([row["seconds"] for row in rows]).astype(np.float64),
+            status=np.array([STATUSES.index(row["status"]) for row in rows], np.uint8),
+            scalars=read_scalars(path),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(history)!r} is not what a search writes: {error!r}.") from error
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def read_scalars(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the curves in a folder's TensorBoard files.
+
+    Returns:
+        By name the steps and values, float64 `[2, points]`, sorted by step. What was logged twice
+        for a step, because a search was resumed, counts as it was logged last.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.util.tensor_util import make_ndarray
+
+    curves: dict[str, dict[int, float]] = {}
+    # The names hold the time at which each file was begun.
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in _records(path):
+            event = Event.FromString(record)
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    curves.setdefault(value.tag, {})[event.step] = value.simple_value
+                elif value.HasField("tensor") and not value.tensor.tensor_shape.dim:
+                    number = make_ndarray(value.tensor)
+                    if np.issubdtype(number.dtype, np.number):
+                        curves.setdefault(value.tag, {})[event.step] = float(number)
+    return {name: np.array(sorted(points.items()), np.float64).T for name, points in curves.items()}
+
+
+def _records(path: pathlib.Path) -> Iterator[bytes]:
+    """Yields the records of a TFRecord file, up to one that is still being written.
+
+    The frame is a length (uint64), its checksum (uint32), the data and its checksum (uint32).
+    TensorFlow's own reader would take seconds to import.
+    """
+    content = path.read_bytes()
+    start = 0
+    while start + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, start)
+        end = start + 12 + length
+        if end + 4 > len(content):
+            return
+        yield content[start + 12 : end]
+        start = end + 4
