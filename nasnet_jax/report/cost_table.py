@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from nasnet_jax.space import Architecture, Cost, CostRow, Macro, cost
 
 _HEADINGS = ("stage", "output", "trainable", "statistics", "multiply-adds")
+_NORMAL = re.compile(r"cell_\d+")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Neighbouring parts of a network whose outputs have the same shape.
+    """Parts of a network that follow each other and whose outputs have the same shape.
 
     Attributes:
         name: Of the part, or of the first and the last one: `cell_0..cell_3`.
@@ -44,11 +46,10 @@ class Stage:
 
 
 def stages(costs: Cost) -> list[Stage]:
-    """Groups the parts of a network: normal cells of equal output, every other part alone."""
+    """Groups the parts of a network: normal cells that follow each other, others alone."""
     groups: list[list[CostRow]] = []
     for row in costs.rows:
-        repeats = groups and row.name.startswith("cell_") and row.shape == groups[-1][-1].shape
-        if repeats:
+        if groups and _NORMAL.fullmatch(row.name) and _NORMAL.fullmatch(groups[-1][-1].name):
             groups[-1].append(row)
         else:
             groups.append([row])
@@ -110,13 +111,17 @@ def cost_text(architecture: Architecture, macro: Macro) -> str:
     height, width = macro.image_height_width
     features = next(row for row in reversed(costs.rows) if len(row.shape) == 3).shape[-1]
     classes = "no classifier" if macro.num_classes is None else f"{macro.num_classes} classes"
-    title = f"{macro.num_cells} @ {features}, images of {height}x{width}x{macro.image_channels}, {classes}"
-    summary = (
-        f"{costs.variables:,} parameters with the statistics, {_short(costs.macs)} multiply-adds"
-    )
+    images = f"images of {height}x{width}x{macro.image_channels}"
+    title = f"{macro.num_cells} @ {features}, {images}, {classes}"
+    summary = [
+        f"{costs.variables:,} parameters with the statistics of batch normalization",
+        f"{_short(costs.macs)} multiply-adds for one image",
+    ]
     if costs.aux_head_params:
-        summary += f"; {costs.aux_head_params:,} more in the auxiliary head while training"
-    return "\n".join([title, "", *lines, "", summary])
+        summary.append(
+            f"{costs.aux_head_params:,} parameters of an auxiliary head, in training only"
+        )
+    return "\n".join([title, "", *lines, "", *summary])
 
 
 def _name(group: list[CostRow]) -> str:
