@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # After the environment: a plugin of hypothesis may import libraries that are found.
 from hypothesis import settings  # noqa: E402
 
+if TYPE_CHECKING:
+    from nasnet_jax.inference import ModelDescription
+    from nasnet_jax.nn.nasnet import NASNet
+
 # A first example may compile, so there is no deadline; the examples are the same in every run.
 settings.register_profile("nasnet_jax", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("nasnet_jax")
@@ -35,3 +41,73 @@ def shared_data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no prepared data sets in {path} (NASNET_JAX_DATA_DIR names another folder)")
     return path
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[[ModelDescription], NASNet]:
+    """Makes a network as if trained: random parameters, and statistics unlike those of a start."""
+    return _random_network
+
+
+def _random_network(description: ModelDescription) -> NASNet:
+    import jax
+    import numpy as np
+    from flax import nnx
+
+    rng = np.random.default_rng(0)
+
+    def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        if "variance" in name or "scale" in name:
+            values = rng.uniform(0.5, 2.0, leaf.shape)
+        else:
+            values = rng.normal(0, 0.5, leaf.shape)
+        return jax.numpy.asarray(values, leaf.dtype)
+
+    graph, state = nnx.split(description.abstract_network())
+    return nnx.merge(graph, jax.tree_util.tree_map_with_path(draw, state))
+
+
+@pytest.fixture(scope="session")
+def description() -> ModelDescription:
+    """What `model` is: two blocks a cell, three cells, colour images of 8x8, four classes."""
+    import numpy as np
+
+    from nasnet_jax.inference import ModelDescription, Preprocessing
+    from nasnet_jax.space import Architecture, Macro
+
+    return ModelDescription(
+        architecture=Architecture.from_one_line(
+            "normal: sep_conv_3x3(0)+avg_pool_3x3(1) conv_1x1(2)++identity(0); "
+            "reduction: max_pool_3x3(0)+conv_3x3(1) identity(2)+conv_1x3_3x1(0)"
+        ),
+        macro=Macro(
+            num_cells=1, num_filters=4, num_classes=4, image_size=8, num_reductions=1
+        ),
+        preprocessing=Preprocessing.standardized(
+            (8, 8), np.array([100.0, 110.0, 120.0]), np.array([50.0, 60.0, 70.0])
+        ),
+        class_names=("ant", "bee", "cat", "dog"),
+        layers={"norm_epsilon": 1e-3},
+        config={"seed": 3},
+    )
+
+
+@pytest.fixture(scope="session")
+def network(description: ModelDescription) -> NASNet:
+    """A tiny network in inference mode."""
+    return _random_network(description)
+
+
+@pytest.fixture(scope="session")
+def model_folder(
+    tmp_path_factory: pytest.TempPathFactory, description: ModelDescription, network: NASNet
+) -> Path:
+    """`network`, saved."""
+    from flax import nnx
+
+    from nasnet_jax.inference import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
+    return folder

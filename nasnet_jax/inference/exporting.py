@@ -68,11 +68,12 @@ def write_export(
     temporary = artefact.with_name(f".{artefact.name}.{os.getpid()}.tmp")
     try:
         artefact.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(code)
-        os.replace(temporary, artefact)
+        try:
+            temporary.write_bytes(code)
+            os.replace(temporary, artefact)
+        finally:
+            temporary.unlink(missing_ok=True)
         write_atomically(notes, json.dumps(data, indent=2) + "\n")
     except OSError as error:
         raise ValueError(f"{str(artefact)!r} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return notes
