@@ -9,13 +9,16 @@ import numpy as np
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
+    CustomJSTickFormatter,
     HoverTool,
+    LogTicker,
     NumeralTickFormatter,
+    Range1d,
     TapTool,
 )
 from bokeh.plotting import figure
 
-from nasnet_jax.report.run import Run
+from nasnet_jax.report.run import STATUSES, Run
 
 COLOURS = ("#3b82c4", "#e07b39", "#3fa66b", "#b65fc2", "#c9a227", "#d9567a", "#5b6ee1", "#6b7280")
 """Of the searches; each is seen on a light and on a dark ground."""
@@ -55,14 +58,24 @@ def pareto_front(cost: np.ndarray, reward: np.ndarray) -> np.ndarray:
     return order[reward[order] > best[:-1]]
 
 
+def reward_range(runs: Sequence[Run]) -> Range1d:
+    """The axis of rewards: all but the diverged children and the worst few, who would squeeze it."""
+    rewards = np.concatenate([run.reward[run.status != STATUSES.index("diverged")] for run in runs])
+    if not len(rewards):
+        return Range1d(0.0, 1.0)
+    low, high = np.quantile(rewards, 0.005, method="lower"), rewards.max()
+    room = max(0.05 * (high - low), 0.001)
+    return Range1d(float(low - room), float(high + room))
+
+
 def search_curve(runs: Sequence[Run]) -> figure:
     """Every reward, the best so far and a moving mean, against the mean of the first batch."""
     plot = _plot("children", "reward", pick=True)
+    plot.y_range = reward_range(runs)
     for number, run in enumerate(runs):
         x, ink = np.arange(1, len(run) + 1, dtype=np.float32), colour(number)
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
         points = _child_source(run, number, x)
-        faint = max(0.12, min(0.5, 300 / len(run)))
+        faint = max(0.05, min(0.5, 300 / len(run)))
         plot.scatter(
             "x", "reward", source=points, size=4, color=ink, alpha=faint, nonselection_alpha=faint
         )
@@ -73,15 +86,15 @@ def search_curve(runs: Sequence[Run]) -> figure:
             color=ink,
             line_dash="dotted",
             line_width=2,
-            legend_label=f"{prefix}mean of the first batch (random)",
+            legend_label=_legend(runs, run, "mean of the first batch (random)"),
         )
         window = mean_window(len(run))
         plot.line(
             x,
             moving_mean(run.reward, window).astype(np.float32),
             color=ink,
-            line_width=2,
-            legend_label=f"{prefix}mean of the last {window}",
+            line_width=3,
+            legend_label=_legend(runs, run, f"mean of the last {window}"),
         )
         steps = _changes(np.maximum.accumulate(run.reward))
         plot.step(
@@ -91,7 +104,7 @@ def search_curve(runs: Sequence[Run]) -> figure:
             color=ink,
             line_width=2,
             line_dash="dashed",
-            legend_label=f"{prefix}best so far",
+            legend_label=_legend(runs, run, "best so far"),
         )
     _finish(plot, "bottom_right")
     return plot
@@ -107,7 +120,6 @@ def distribution(runs: Sequence[Run]) -> figure:
             [np.quantile(run.reward[window], [0.1, 0.25, 0.5, 0.75, 0.9]) for window in windows]
         ).T
         ink = colour(number)
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
             share = "80 %" if low == 0 else "50 %"
             plot.varea(
@@ -116,9 +128,9 @@ def distribution(runs: Sequence[Run]) -> figure:
                 levels[high],
                 color=ink,
                 alpha=alpha,
-                legend_label=f"{prefix}middle {share}",
+                legend_label=_legend(runs, run, f"middle {share}"),
             )
-        label = f"{prefix}median"
+        label = _legend(runs, run, "median")
         plot.line(x, levels[2], color=ink, line_width=2, legend_label=label)
         plot.scatter(x, levels[2], color=ink, size=4, legend_label=label)
     _finish(plot, "bottom_right")
@@ -126,15 +138,23 @@ def distribution(runs: Sequence[Run]) -> figure:
 
 
 def entropy(runs: Sequence[Run]) -> figure | None:
-    """How undecided the controllers are; `None` if no search has a controller."""
+    """How undecided the controllers are; `None` if no search has a controller.
+
+    The mean of `-log_prob` over a batch estimates the entropy of the policy that proposed it.
+    """
     plot = _plot("children", "nats for a decision")
     found = False
     for number, run in enumerate(runs):
-        if "entropy" in run.scalars:
-            found = True
-            steps, values = run.scalars["entropy"]
-            plot.line(steps, values, color=colour(number), line_width=2, legend_label=run.name)
-            plot.scatter(steps, values, color=colour(number), size=3, legend_label=run.name)
+        if not run.log_prob.any():
+            continue
+        found = True
+        sizes = np.bincount(run.batch)
+        means = -np.bincount(run.batch, run.log_prob)[sizes > 0] / sizes[sizes > 0]
+        x, values = np.cumsum(sizes)[sizes > 0], means / run.num_decisions
+        label = run.name if len(runs) > 1 else "mean of a batch"
+        plot.line(x, values, color=colour(number), line_width=2, legend_label=label)
+        if len(x) <= _WINDOWS:
+            plot.scatter(x, values, color=colour(number), size=5, legend_label=label)
     if not found:
         return None
     _finish(plot, "bottom_left")
@@ -150,11 +170,14 @@ def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
         label: Of the axis.
     """
     plot = _plot(label, "reward", pick=True, x_axis_type="log")
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.[00]a")  # 150k, 1.2m
+    plot.y_range = reward_range(runs)
+    plot.xaxis.ticker = LogTicker(mantissas=[1, 2, 5], desired_num_ticks=4)
+    plot.xaxis.formatter = CustomJSTickFormatter(
+        code="return new Intl.NumberFormat('en', {notation: 'compact'}).format(tick);"
+    )
     for number, run in enumerate(runs):
         costs, ink = getattr(run, cost), colour(number)
-        prefix = f"{run.name}: " if len(runs) > 1 else ""
-        faint = max(0.15, min(0.6, 400 / len(run)))
+        faint = max(0.05, min(0.6, 400 / len(run)))
         plot.scatter(
             "x",
             "reward",
@@ -165,7 +188,7 @@ def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
             nonselection_alpha=faint,
         )
         front = pareto_front(costs, run.reward)
-        name = f"{prefix}Pareto front"
+        name = _legend(runs, run, "Pareto front")
         plot.step(
             costs[front],
             run.reward[front],
@@ -179,6 +202,11 @@ def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
         )
     _finish(plot, "bottom_right")
     return plot
+
+
+def _legend(runs: Sequence[Run], run: Run, what: str) -> str:
+    """Of several searches one entry each, which hides all of a search; of one what a line is."""
+    return what if len(runs) == 1 else run.name
 
 
 def _plot(
@@ -224,7 +252,7 @@ def _child_source(run: Run, number: int, x: np.ndarray) -> ColumnDataSource:
     return source
 
 
-def _finish(plot: figure, corner: str) -> None:
+def _finish(plot: figure, corner: Literal["bottom_left", "bottom_right"]) -> None:
     for legend in plot.legend:
         legend.location = corner
         legend.click_policy = "hide"
@@ -232,7 +260,6 @@ def _finish(plot: figure, corner: str) -> None:
         legend.border_line_color = None
         legend.label_text_font_size = "12px"
         legend.spacing = 0
-        legend.padding = 4
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 from bokeh.embed import json_item
+from bokeh.core.types import ID
 from bokeh.resources import Resources
 from markupsafe import Markup
 
@@ -84,7 +85,9 @@ def render(runs: Sequence[Run]) -> str:
         data=_json(_data(runs)),
         script=Markup("\n").join(map(source, _SCRIPTS)),
         plots=list(plots),
-        plot_data=_json({name: json_item(plot, f"plot-{name}") for name, plot in plots.items()}),
+        plot_data=_json(
+            {name: json_item(plot, ID(f"plot-{name}")) for name, plot in plots.items()}
+        ),
     )
 
 

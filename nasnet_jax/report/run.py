@@ -7,8 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +35,8 @@ class Run:
         macs: int64 `[n]`, multiply-adds for one image.
         seconds: float64 `[n]`, time of its training.
         status: uint8 `[n]`, an index into `STATUSES`.
-        scalars: By name the number of children and the value at each point of a curve that the
-            search logged, float64 `[2, points]`.
+        log_prob: float64 `[n]`, log-probability under the policy that proposed it; all 0 from a
+            strategy without a policy.
     """
 
     name: str
@@ -52,10 +51,15 @@ class Run:
     macs: np.ndarray
     seconds: np.ndarray
     status: np.ndarray
-    scalars: Mapping[str, np.ndarray]
+    log_prob: np.ndarray
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    @property
+    def num_decisions(self) -> int:
+        """The number of decisions that make an architecture."""
+        return len(self.architecture(0).decisions())
 
     @property
     def strategy(self) -> str:
@@ -118,7 +122,7 @@ def _load(path: pathlib.Path, name: str) -> Run:
             macs=np.array([row["macs"] for row in rows]).astype(np.int64),
             seconds=np.array([row["seconds"] for row in rows]).astype(np.float64),
             status=np.array([STATUSES.index(row["status"]) for row in rows], np.uint8),
-            scalars=read_scalars(path),
+            log_prob=np.array([row.get("log_prob") or "0" for row in rows]).astype(float),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(history)!r} is not what a search writes: {error!r}.") from error
@@ -129,45 +133,3 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
-
-
-def read_scalars(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads the curves in a folder's TensorBoard files.
-
-    Returns:
-        By name the steps and values, float64 `[2, points]`, sorted by step. What was logged twice
-        for a step, because a search was resumed, counts as it was logged last.
-    """
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.util.tensor_util import make_ndarray
-
-    curves: dict[str, dict[int, float]] = {}
-    # The names hold the time at which each file was begun.
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        for record in _records(path):
-            event = Event.FromString(record)
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    curves.setdefault(value.tag, {})[event.step] = value.simple_value
-                elif value.HasField("tensor") and not value.tensor.tensor_shape.dim:
-                    number = make_ndarray(value.tensor)
-                    if np.issubdtype(number.dtype, np.number):
-                        curves.setdefault(value.tag, {})[event.step] = float(number)
-    return {name: np.array(sorted(points.items()), np.float64).T for name, points in curves.items()}
-
-
-def _records(path: pathlib.Path) -> Iterator[bytes]:
-    """Yields the records of a TFRecord file, up to one that is still being written.
-
-    The frame is a length (uint64), its checksum (uint32), the data and its checksum (uint32).
-    TensorFlow's own reader would take seconds to import.
-    """
-    content = path.read_bytes()
-    start = 0
-    while start + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, start)
-        end = start + 12 + length
-        if end + 4 > len(content):
-            return
-        yield content[start + 12 : end]
-        start = end + 4

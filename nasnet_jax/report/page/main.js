@@ -15,12 +15,13 @@
     return cell;
   };
   const several = searches.length > 1;
+  const reranked = searches.some((search) => search.rerank.some((value) => !Number.isNaN(value)));
   const columns = [
     ...(several ? [{ title: "search", width: "minmax(9rem, 2fr)", className: "words", ascends: true,
       key: (search) => search, text: (search) => dot(search) }] : []),
-    { title: "child", width: "minmax(4.5rem, 1fr)", ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
-    { title: "reward", width: "minmax(5rem, 1fr)", first: true, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
-    { title: "re-ranked", width: "minmax(6rem, 1fr)", key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
+    { title: "child", width: "minmax(4rem, 1fr)", ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
+    { title: "reward", width: "minmax(5rem, 1fr)", first: !reranked, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
+    { title: "re-ranked", width: "minmax(6rem, 1fr)", first: reranked, key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
     { title: "parameters", width: "minmax(7rem, 1.2fr)", ascends: true, key: (search, child) => searches[search].params[child], text: (search, child) => number.format(searches[search].params[child]) },
     { title: "multiply-adds", width: "minmax(8rem, 1.4fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].macs[child], text: (search, child) => number.format(searches[search].macs[child]) },
     { title: "batch", width: "minmax(4.5rem, 1fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].batch[child], text: (search, child) => number.format(searches[search].batch[child]) },
@@ -63,6 +64,8 @@
       const figure = document.createElement("figure");
       const caption = document.createElement("figcaption");
       caption.textContent = cell.kind === "normal" ? "Normal cell" : "Reduction cell (stride 2 on its inputs)";
+      figure.tabIndex = 0; // A wide cell scrolls, also by keyboard.
+      figure.setAttribute("aria-label", `${cell.kind} cell`);
       figure.append(caption, drawCell(cell, words));
       return figure;
     }));
