@@ -1,0 +1,43 @@
+"""Imports: `python -m nasnet_jax.import_weights --source=keras --weights=FILE --output=DIR`.
+
+FILE holds the published weights of NASNet-A Mobile or Large: Keras' .h5 or .weights.h5, timm's or
+Cadene's .safetensors or .pth, or a TF-slim checkpoint (model.ckpt). DIR becomes a model that
+`python -m nasnet_jax.predict --checkpoint=DIR IMAGE` and `nasnet_jax.load(DIR)` take.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import app, flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_SOURCE = flags.DEFINE_enum(
+    "source", None, ["keras", "timm", "cadene", "slim"], "Who published the weights."
+)
+_WEIGHTS = flags.DEFINE_string("weights", None, "The file; for slim, the checkpoint.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the model that is written.")
+flags.mark_flags_as_required(["source", "weights", "output"])
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line and imports."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.inference.published import import_weights
+
+    with ending_for_people():
+        description = import_weights(str(_SOURCE.value), str(_WEIGHTS.value), str(_OUTPUT.value))
+    macro = description.macro
+    height, width = macro.image_height_width
+    output = f"{macro.num_classes} classes" if macro.num_classes else "features, no classifier"
+    print(
+        f"NASNet-A of {macro.num_cells} cells a stage and {macro.num_filters} filters, {height}x{width} "
+        f"pixels, {output}: written to {_OUTPUT.value}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
