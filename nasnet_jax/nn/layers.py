@@ -139,7 +139,9 @@ class BatchNorm(nnx.Module):
             decay = config.norm_decay
             for statistic, value in ((self.mean, mean), (self.variance, variance)):
                 value = value.mean((0, 1, 2, 3))
-                statistic[...] = decay * statistic[...] + (1 - decay) * value
+                # Not `statistic[...] =`, which asks a traced value for its sharding; the error behind
+                # the answer looks through all that was traced before.
+                statistic.set_value(decay * statistic[...] + (1 - decay) * value)
         return self._scaled(grouped, mean, variance).reshape(x.shape).astype(x.dtype)
 
     def _scaled(self, x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
