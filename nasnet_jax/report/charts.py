@@ -62,10 +62,10 @@ def reward_range(runs: Sequence[Run]) -> Range1d:
     """The axis of rewards: all but the diverged children and the worst few, who would squeeze it."""
     rewards = np.concatenate([run.reward[run.status != STATUSES.index("diverged")] for run in runs])
     if not len(rewards):
-        return Range1d(0.0, 1.0)
+        return Range1d(start=0.0, end=1.0)
     low, high = np.quantile(rewards, 0.005, method="lower"), rewards.max()
     room = max(0.05 * (high - low), 0.001)
-    return Range1d(float(low - room), float(high + room))
+    return Range1d(start=float(low - room), end=float(high + room))
 
 
 def search_curve(runs: Sequence[Run]) -> figure:
@@ -150,7 +150,7 @@ def entropy(runs: Sequence[Run]) -> figure | None:
         found = True
         sizes = np.bincount(run.batch)
         means = -np.bincount(run.batch, run.log_prob)[sizes > 0] / sizes[sizes > 0]
-        x, values = np.cumsum(sizes)[sizes > 0], means / run.num_decisions
+        x, values = np.cumsum(sizes)[sizes > 0].astype(np.float32), means / run.num_decisions
         label = run.name if len(runs) > 1 else "mean of a batch"
         plot.line(x, values, color=colour(number), line_width=2, legend_label=label)
         if len(x) <= _WINDOWS:

@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from bokeh.embed import json_item
 from bokeh.core.types import ID
+from bokeh.embed import json_item
 from bokeh.resources import Resources
 from markupsafe import Markup
 
