@@ -1,0 +1,150 @@
+"""Whether the program of an experiment compiles for a topology, fits its memory, and keeps its form."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import ml_collections
+
+from nasnet_jax.planning.hlo import Program, read_hlo
+from nasnet_jax.planning.lowering import lower_search, lower_training, topology_devices
+from nasnet_jax.planning.search_size import search_size
+from nasnet_jax.planning.topology import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What was found, for one device.
+
+    Attributes:
+        subject: `search` or `training`.
+        where: The topology and the kind of its devices.
+        seconds: That compilation took here.
+        arguments, temporaries, code, outputs: Bytes; outputs without those that reuse arguments.
+        memory: Bytes of the device's memory, or None where that is not known.
+        program: What the compiled text says.
+        problems: Why this would not run as it should; empty if it would.
+    """
+
+    subject: str
+    where: str
+    seconds: float
+    arguments: int
+    temporaries: int
+    code: int
+    outputs: int
+    memory: int | None
+    program: Program
+    problems: tuple[str, ...]
+
+    @property
+    def needed(self) -> int:
+        """Bytes on a device while the program runs."""
+        return self.arguments + self.temporaries + self.code + self.outputs
+
+
+def is_search(config: ml_collections.ConfigDict) -> bool:
+    """Whether a configuration is of a search rather than of a training.
+
+    Raises:
+        ValueError: If it is of neither.
+    """
+    if "child" in config:
+        return True
+    if "model" in config:
+        return False
+    raise ValueError("This config has neither `child` (a search) nor `model` (a training).")
+
+
+def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
+    """Compiles the program of an experiment and looks at it; runs nothing.
+
+    Raises:
+        ValueError: If the topology or the configuration is none, or they do not fit each other.
+    """
+    devices = topology_devices(topology)
+    searching = is_search(config)
+    started = time.time()
+    if searching:
+        lowered = lower_search(config, search_size(config), devices)
+    else:
+        lowered = lower_training(config, devices)
+    compiled = lowered.compile()
+    seconds = time.time() - started
+    sizes, text = compiled.memory_analysis(), compiled.as_text()
+    if sizes is None or text is None:
+        raise ValueError(f"JAX tells nothing about programs compiled for {devices[0].platform}.")
+    program = read_hlo(text)
+    result = Check(
+        subject="search" if searching else "training",
+        where=f"{topology}, {len(devices)} devices ({devices[0].device_kind})",
+        seconds=seconds,
+        arguments=sizes.argument_size_in_bytes,
+        temporaries=sizes.temp_size_in_bytes,
+        code=sizes.generated_code_size_in_bytes,
+        outputs=max(sizes.output_size_in_bytes - sizes.alias_size_in_bytes, 0),
+        memory=_memory(topology, devices),
+        program=program,
+        problems=(),
+    )
+    problems = list(_form_problems(program)) if searching else []
+    if result.memory is not None and result.needed > result.memory:
+        problems.append(
+            f"It needs {_megabytes(result.needed)} on each device, which has "
+            f"{_megabytes(result.memory)}."
+        )
+    return dataclasses.replace(result, problems=tuple(problems))
+
+
+def _form_problems(program: Program) -> list[str]:
+    """Where a search's program is not what makes it quick: one branch of 13, and no exchange."""
+    problems = []
+    if not program.conditionals:
+        problems.append("No conditional is left: every operation would be computed for each block.")
+    if gathers := program.collectives.get("all-gather"):
+        problems.append(f"{gathers} all-gathers: children are computed together, not apart.")
+    if program.collectives_in_branches:
+        names = ", ".join(sorted(set(program.collectives_in_branches)))
+        problems.append(f"{names} inside a branch: devices with other branches would hang.")
+    return problems
+
+
+def _memory(topology: Topology, devices: list[jax.Device]) -> int | None:
+    """Bytes of memory of a device."""
+    if topology.chip is not None:
+        return topology.chip.memory * topology.num_devices // len(devices)
+    statistics = devices[0].memory_stats() or {}
+    return statistics.get("bytes_limit")
+
+
+def check_text(result: Check) -> str:
+    """The findings for people."""
+    memory = "not known" if result.memory is None else _megabytes(result.memory)
+    program = result.program
+    exchanges = ", ".join(f"{count} {name}" for name, count in program.collectives.items())
+    rows = [
+        ("program", result.subject),
+        ("topology", result.where),
+        ("compile time", f"{result.seconds:.0f} s on this machine"),
+        ("arguments", _megabytes(result.arguments)),
+        ("temporaries", _megabytes(result.temporaries)),
+        ("code", _megabytes(result.code)),
+        ("new outputs", _megabytes(result.outputs)),
+        ("needed / memory", f"{_megabytes(result.needed)} / {memory}"),
+        ("conditionals", str(program.conditionals)),
+        ("collectives", exchanges or "none"),
+        ("copies", f"{_megabytes(program.copy_bytes)}, each counted once"),
+    ]
+    lines = [f"{name:<16}{value}" for name, value in rows]
+    lines.append("largest buffers (with padding, share of it that is padding):")
+    for buffer in program.buffers:
+        share = 1 - buffer.bytes / buffer.padded_bytes if buffer.padded_bytes else 0.0
+        lines.append(f"  {_megabytes(buffer.padded_bytes):>12} {share:4.0%}  {buffer.shape}")
+    lines += [f"PROBLEM: {problem}" for problem in result.problems]
+    return "\n".join(lines)
+
+
+def _megabytes(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB"

@@ -1,0 +1,174 @@
+"""The programs of a search and of a training, lowered for devices that need not be there.
+
+They are the programs that run, made of the same `ChildProgram` and `TrainProgram`; only the arrays
+are replaced by their shapes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.nn.supernet import Supernet, architecture_arrays
+from nasnet_jax.planning.search_size import SearchSize
+from nasnet_jax.planning.topology import Topology
+from nasnet_jax.search.child_program import ChildProgram, Control, Data
+from nasnet_jax.space import Architecture
+from nasnet_jax.train.config import config_architecture
+from nasnet_jax.train.program import TrainProgram
+
+_LIBTPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    # Nothing is run, so several compilations at a time may load it.
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+"""So that libtpu does not look for the TPU that it describes."""
+
+
+def topology_devices(topology: Topology) -> list[Any]:
+    """The devices of a topology: real ones if it is `local`, else descriptions of TPU cores.
+
+    Raises:
+        ValueError: If it is neither local nor a TPU, if libtpu is not installed, or if it does
+            not know this slice.
+    """
+    if topology.is_local:
+        return jax.devices()
+    if not topology.is_tpu:
+        raise ValueError(
+            f"Programs can be compiled for TPUs and for this machine's own devices, not for "
+            f"{topology}: run this there with --topology=local."
+        )
+    from jax.experimental import topologies
+
+    for name, value in _LIBTPU.items():
+        os.environ.setdefault(name, value)
+    try:
+        description = topologies.get_topology_desc(platform="tpu", topology_name=str(topology))
+    except (RuntimeError, NotImplementedError, ModuleNotFoundError) as error:
+        raise ValueError(
+            f"JAX cannot describe {topology}: {error}. It needs libtpu: pip install '.[tpu]'."
+        ) from error
+    return list(description.devices)
+
+
+def child_program(config: ml_collections.ConfigDict, size: SearchSize) -> ChildProgram:
+    """The program that the child trainer runs with this configuration."""
+    child = config.child
+    layers = LayerConfig(dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False)
+    return ChildProgram(
+        supernet=Supernet(size.macro, config.num_blocks, layers),
+        batch_size=child.batch_size,
+        learning_rate=child.learning_rate,
+        momentum=child.momentum,
+        weight_decay=child.weight_decay,
+        max_grad_norm=child.max_grad_norm,
+        crop_padding=child.crop_padding,
+        flip=child.flip,
+    )
+
+
+def lower_search(
+    config: ml_collections.ConfigDict, size: SearchSize, devices: Sequence[Any]
+) -> jax.stages.Lowered:
+    """Lowers the one program of a search.
+
+    Raises:
+        ValueError: If the configuration's mesh does not fit the devices.
+    """
+    shards = config.mesh.data
+    if len(devices) % shards or config.mesh.arch not in (-1, len(devices) // shards):
+        raise ValueError(
+            f"mesh.arch={config.mesh.arch} times mesh.data={shards} does not make {len(devices)} "
+            "devices."
+        )
+    mesh = Mesh(np.array(devices).reshape(-1, shards), ("arch", "data"))
+    children = mesh.shape["arch"]
+    replicated, by_child = NamedSharding(mesh, P()), NamedSharding(mesh, P("arch"))
+
+    def whole(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated)
+
+    def for_each_child(tree: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((children, *x.shape), x.dtype, sharding=by_child), tree
+        )
+
+    program = child_program(config, size)
+    one = architecture_arrays(
+        Architecture.from_decisions(np.zeros(10 * config.num_blocks, np.int32))
+    )
+    key_data = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    child = jax.eval_shape(
+        lambda data, arrays: program.init(jax.random.wrap_key_data(data), arrays), key_data, one
+    )
+    image = (*size.macro.image_height_width, size.macro.image_channels)
+    filled = size.evaluations * config.child.batch_size
+    channels = (size.macro.image_channels,)
+    data = Data(
+        train_images=whole((size.num_train, *image), np.uint8),
+        train_labels=whole((size.num_train,), np.int32),
+        valid_images=whole((filled, *image), np.uint8),
+        valid_labels=whole((filled,), np.int32),
+        valid_mask=whole((filled,), np.float32),
+        mean=whole(channels, np.float32),
+        deviation=whole(channels, np.float32),
+    )
+    control = Control(
+        first=whole((), np.bool_),
+        start=whole((), np.int32),
+        steps=whole((), np.int32),
+        horizon=whole((), np.int32),
+        evaluate=whole((), np.bool_),
+    )
+    key = whole(key_data.shape, key_data.dtype)
+    arrays = jax.tree.map(np.asarray, one)
+    return program.sharded(mesh).lower(
+        for_each_child(child), for_each_child(arrays), control, key, data
+    )
+
+
+def lower_training(
+    config: ml_collections.ConfigDict, devices: Sequence[Any]
+) -> jax.stages.Lowered:
+    """Lowers the training step.
+
+    Raises:
+        ValueError: If the batch cannot be dealt evenly to the devices.
+    """
+    config = config.copy_and_resolve_references()
+    if config.dtype == "auto":
+        # What `auto` means on the devices, which need not be this machine's.
+        config.dtype = "float32" if devices[0].platform == "cpu" else "bfloat16"
+    part = config.batch_size // config.accumulation_steps
+    units = part // (config.batch_norm.group_size or 1)
+    if units % len(devices):
+        raise ValueError(
+            f"{part} examples at a time (batch_size / accumulation_steps) in groups of "
+            f"batch_norm.group_size {config.batch_norm.group_size} cannot be dealt evenly to "
+            f"{len(devices)} devices."
+        )
+    mesh = Mesh(np.array(devices), ("data",))
+    # How long an epoch is changes constants alone.
+    program = TrainProgram(config, config_architecture(config), mesh, steps_per_epoch=1000.0)
+    state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=program.replicated),
+        jax.eval_shape(program.init),
+    )
+    side, channels = config.dataset.image_size, config.dataset.channels
+    shape = (config.accumulation_steps, part)
+    images = jax.ShapeDtypeStruct(
+        (*shape, side, side, channels), np.float32, sharding=program.by_example
+    )
+    labels = jax.ShapeDtypeStruct(shape, np.int32, sharding=program.by_example)
+    return program.update.lower(state, images, labels)
