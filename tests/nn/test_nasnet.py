@@ -38,6 +38,7 @@ LARGE = dataclasses.replace(
     skip_reduction_layer_input=True,
 )
 SMALL = Macro(num_cells=1, num_filters=4, num_classes=3, image_size=8, num_reductions=1)
+ONE = dataclasses.replace(SMALL, num_reductions=0)
 ONE_CELL = Cell((Block(0, 1, "conv_1x1", "identity"),))
 ONE_BLOCK = Architecture(ONE_CELL, ONE_CELL)
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(4, 8, 8, 3)), jnp.float32)
@@ -141,13 +142,10 @@ def test_feature_maps_have_the_sizes_of_the_skeleton(macro):
 def end_point_shapes(macro: Macro) -> dict[str, tuple[int, ...]]:
     def run(images):
         net = NASNet(NASNET_A, macro, config=LayerConfig(), rngs=nnx.Rngs(0))
-        return net.end_points(images), net.stage_maps(images)
+        return net.end_points(images)
 
     images = jax.ShapeDtypeStruct((1, *macro.image_height_width, 3), jnp.float32)
-    points, stages = jax.eval_shape(run, images)
-    *shapes, last = [stage.shape[1:] for stage in stages]
-    assert (shapes[-1], last) == (points["Cell_1"].shape[1:], points["Cell_2"].shape[1:])
-    return {name: point.shape[1:] for name, point in points.items()}
+    return {name: point.shape[1:] for name, point in jax.eval_shape(run, images).items()}
 
 
 def test_end_points_of_cifar():
@@ -222,7 +220,7 @@ def test_training_without_anything_random_is_the_network():
 
 def test_dropout_is_on_the_features_alone():
     rate = 0.25
-    net = small(dataclasses.replace(SMALL, num_classes=None, num_filters=64), dropout_rate=rate)
+    net = small(dataclasses.replace(ONE, num_classes=None, num_filters=64), dropout_rate=rate)
     features = np.asarray(net.features(IMAGES))
     dropped, _ = net.training_logits(IMAGES, **NO_DROP)
     stays = np.asarray(dropped) != 0
@@ -262,7 +260,7 @@ def test_rematerialization_changes_nothing():
     """Logits, gradients and running statistics are those of the network that keeps everything."""
 
     def run(remat: bool):
-        graph, parameters, statistics = nnx.split(small(remat=remat), nnx.Param, nnx.BatchStat)
+        graph, parameters, statistics = nnx.split(small(ONE, remat=remat), nnx.Param, nnx.BatchStat)
 
         def loss(parameters):
             net = nnx.merge(graph, parameters, statistics, copy=True)
@@ -273,7 +271,7 @@ def test_rematerialization_changes_nothing():
 
         return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
-    parameters = nnx.state(small(), nnx.Param)
+    parameters = nnx.state(small(ONE), nnx.Param)
     kept, again = (run(remat)(parameters) for remat in (False, True))
     assert "remat" in str(jax.make_jaxpr(run(True))(parameters))
     for found, expected in zip(jax.tree.leaves(again), jax.tree.leaves(kept), strict=True):
