@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -18,15 +18,25 @@ def main(argv: list[str]) -> None:
     """Parses the command line and trains."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     from nasnet_jax.command import ending_for_people
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
+    from nasnet_jax import distributed
+
+    with ending_for_people():
+        distributed.initialize()
+    import jax
+
     from nasnet_jax.train.loop import Progress, run
 
     workdir = os.path.abspath(str(_WORKDIR.value))
 
     def on_progress(progress: Progress) -> None:
+        if jax.process_index() > 0:
+            return
         accuracy = progress.test_accuracy
         tested = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
         print(
@@ -38,6 +48,8 @@ def main(argv: list[str]) -> None:
 
     with ending_for_people():
         summary = run(_CONFIG.value, workdir, on_progress=on_progress)
+    if jax.process_index() > 0:
+        return
     print()
     for name, value in summary.items():
         print(f"{name}: {value}")

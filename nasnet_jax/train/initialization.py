@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from typing import Any
 
 import jax
 from absl import logging
@@ -39,35 +41,51 @@ def start_from(
             f"init_from: the model in {os.fspath(path)} has another architecture than "
             f"config.architecture, namely {description.architecture.one_line()}"
         )
-    fresh = program.init()
-    parameters, new = _filled(fresh.parameters, parameters, path)
-    statistics, _ = _filled(fresh.statistics, statistics, path)
-    state = jax.jit(program.start, out_shardings=program.replicated)(
-        *jax.device_put((parameters, statistics), program.replicated)
+    abstract = jax.eval_shape(program.init)
+    new = (
+        *_new_variables(abstract.parameters, parameters, path),
+        *_new_variables(abstract.statistics, statistics, path),
     )
-    logging.info("Weights from %s; new: %s.", path, ", ".join(new) or "none")
-    return state, new
+    # Compiled only where something of it is needed.
+    fresh = program.init() if new else abstract
+    state = jax.jit(program.start, out_shardings=program.replicated)(
+        *jax.device_put(
+            (_filled(fresh.parameters, parameters, new), _filled(fresh.statistics, statistics, new)),
+            program.replicated,
+        )
+    )
+    names = tuple("/".join(map(str, place)) for place in new)
+    logging.info("Weights from %s; new: %s.", path, ", ".join(names) or "none")
+    return state, names
 
 
-def _filled(
-    fresh: nnx.State, trained: nnx.State, path: str | os.PathLike[str]
-) -> tuple[nnx.State, tuple[str, ...]]:
-    """The trained variables, and fresh ones where there are none or where a head is another one."""
+def _new_variables(
+    wanted: nnx.State, trained: nnx.State, path: str | os.PathLike[str]
+) -> list[tuple[Any, ...]]:
+    """Lists the places of the variables that are not in the model, or not of this shape."""
     found = dict(nnx.to_flat_state(trained))
-    filled, new = {}, []
-    for place, variable in nnx.to_flat_state(fresh):
-        name = "/".join(map(str, place))
+    new = []
+    for place, variable in nnx.to_flat_state(wanted):
         other = found.get(place)
         if other is not None and other.shape == variable.shape:
-            filled[place] = other
             continue
         if place[0] not in _HEADS:
             shape = "none" if other is None else other.shape
             raise ValueError(
-                f"init_from: the model in {os.fspath(path)} is of another size: {name} should have "
-                f"the shape {variable.shape}, but there it is {shape}. Set the fields of config.model "
-                "as they were for that model."
+                f"init_from: the model in {os.fspath(path)} is of another size: "
+                f"{'/'.join(map(str, place))} should have the shape {variable.shape}, but there it "
+                f"is {shape}. Set the fields of config.model as they were for that model."
             )
-        filled[place] = variable
-        new.append(name)
-    return nnx.from_flat_state(filled), tuple(new)
+        new.append(place)
+    return new
+
+
+def _filled(fresh: nnx.State, trained: nnx.State, new: Collection[tuple[Any, ...]]) -> nnx.State:
+    """The trained variables, and the fresh ones in the new places."""
+    found = dict(nnx.to_flat_state(trained))
+    return nnx.from_flat_state(
+        {
+            place: variable if place in new else found[place]
+            for place, variable in nnx.to_flat_state(fresh)
+        }
+    )

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import ml_collections
@@ -169,6 +169,13 @@ def preparation(preprocessing: Preprocessing) -> Prepare:
     return prepare
 
 
+class Working(Protocol):
+    """What the devices are computing, such as a `jax.Array`."""
+
+    def is_ready(self) -> bool:
+        """Whether it has been computed."""
+
+
 class DeviceFeed:
     """Brings batches onto the devices in a thread of its own, ahead of the training.
 
@@ -218,7 +225,7 @@ class DeviceFeed:
             return True
         return False
 
-    def next(self, working: jax.Array | None) -> dict[str, jax.Array]:
+    def next(self, working: Working | None) -> dict[str, jax.Array]:
         """Returns the next batch.
 
         Args:

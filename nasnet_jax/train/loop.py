@@ -17,7 +17,6 @@ import ml_collections
 from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
 from flax import nnx
-from jax.experimental import multihost_utils
 
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
@@ -104,7 +103,8 @@ def run(
         config, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
     )
     first = start_from(config.init_from, program, architecture)[0] if config.init_from else None
-    folder = _claim(workdir, config, architecture)
+    folder = claim_workdir(workdir, config)
+    _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
     description = ModelDescription(
         architecture=architecture,
         macro=macro,
@@ -288,21 +288,12 @@ class Training:
         )
 
     def _stop(self) -> Preempted | None:
-        """The request to end, if one has come to any of the processes."""
-        request: Preempted | None = None
+        """The request to end, if one has come."""
         try:
             self._signals.check()
         except Preempted as stop:
-            request = stop
-        if jax.process_count() == 1:
-            return request
-        # All must end after the same step, and asking each other costs time.
-        if self.step % self._config.log_steps:
-            return None
-        asked = multihost_utils.process_allgather(request is not None)
-        if not asked.any():
-            return None
-        return request or Preempted("Another process of the run was asked to end.")
+            return stop
+        return None
 
     def _evaluate(self, state: TrainState) -> Evaluation:
         parameters, statistics = self._program.served(state)
@@ -371,28 +362,16 @@ class _Pace:
         return self._waited / self._seconds if self._seconds else None
 
 
-def _claim(
-    workdir: str | os.PathLike[str], config: ml_collections.ConfigDict, architecture: Architecture
-) -> pathlib.Path:
-    """Makes the folder of the run, or finds it; the first process goes first."""
-    if jax.process_index() != 0:
-        multihost_utils.sync_global_devices("nasnet_jax training claimed")
-    folder = claim_workdir(workdir, config)
-    _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
-    if jax.process_index() == 0:
-        multihost_utils.sync_global_devices("nasnet_jax training claimed")
-    return folder
-
-
 def _claim_architecture(path: pathlib.Path, architecture: Architecture) -> None:
     """Writes the architecture, or sees that it is the one the training began with."""
-    if not path.exists():
+    if path.exists():
+        if Architecture.load(path) != architecture:
+            raise ValueError(
+                f"This training began with the architecture in {path}, but config.architecture now "
+                "names another one: its file has changed. Choose another --workdir."
+            )
+    elif jax.process_index() == 0:
         architecture.save(path)
-    elif Architecture.load(path) != architecture:
-        raise ValueError(
-            f"This training began with the architecture in {path}, but config.architecture now "
-            "names another one: its file has changed. Choose another --workdir."
-        )
 
 
 def _write_parameters(path: pathlib.Path, state: TrainState) -> None:

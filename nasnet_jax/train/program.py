@@ -135,9 +135,8 @@ class TrainProgram:
         self._graph = nnx.graphdef(network)
         served = nnx.eval_shape(lambda: self._make(rngs=nnx.Rngs(0)))
         served.eval()
-        self.graph, self._served_parameters, self._served_statistics = nnx.split(
-            served, nnx.Param, nnx.BatchStat
-        )
+        self.graph = nnx.graphdef(served)
+        self._served = Averages(nnx.state(served, nnx.Param), nnx.state(served, nnx.BatchStat))
         self.init = jax.jit(self._init, out_shardings=self.replicated)
         self.update = jax.jit(
             self._update,
@@ -156,15 +155,14 @@ class TrainProgram:
         """The evaluated parameters and statistics, without those that only training needs."""
         parameters, statistics = state.evaluated
         return Averages(
-            _part_of(parameters, self._served_parameters),
-            _part_of(statistics, self._served_statistics),
+            _part_of(parameters, self._served.parameters),
+            _part_of(statistics, self._served.statistics),
         )
 
     def _init(self) -> TrainState:
         """The state before the first step, from `config.seed`."""
         network = self._make_for_training(rngs=nnx.Rngs(self.config.seed))
-        _, parameters, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
-        return self.start(parameters, statistics)
+        return self.start(nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
 
     def start(self, parameters: nnx.State, statistics: nnx.State) -> TrainState:
         """The state before the first step with these weights."""
@@ -207,7 +205,7 @@ class TrainProgram:
         since = state.step % config.log_steps
         loss_sum = jnp.where(since == 0, 0.0, state.loss_sum) + loss
         new = TrainState(state.step + 1, loss_sum, parameters, statistics, optimizer, averages)
-        return new, StepMetrics(loss, optax.global_norm(gradient), loss_sum / (since + 1))
+        return new, StepMetrics(loss, optax.tree.norm(gradient), loss_sum / (since + 1))
 
     def _gradient(
         self, state: TrainState, key: jax.Array, images: jax.Array, labels: jax.Array

@@ -1,57 +1,159 @@
 from __future__ import annotations
 
-import shutil
+import json
+import os
+import signal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from flax import nnx
 
+from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.preemption import Preempted
+from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config, run
+from nasnet_jax.train.initialization import start_from
+from nasnet_jax.train.program import TrainProgram, make_mesh
 
 SMALL = (
-    "normal: sep_conv_3x3(0)+identity(1) conv_1x1(2)++max_pool_3x3(0); "
-    "reduction: conv_3x3(0)+identity(1) avg_pool_3x3(1)+identity(2)"
+    "normal: sep_conv_3x3(0)+identity(1); reduction: conv_3x3(0)++max_pool_3x3(1)"
 )
+STEPS = round(4 * 1437 / 256)
 
 
-@pytest.fixture
-def config():
+def make_config():
     config = default_config()
-    config.dataset.name = "digits"
     config.architecture = SMALL
+    config.batch_size = 256
+    config.epochs = 4
+    config.aux_weight = 0.0
+    config.ema_decay = 0.9
+    config.log_steps = 5
+    config.checkpoint_epochs = 2
+    config.dataset.name = "digits"
+    config.dataset.image_size = 8
+    config.dataset.channels = 1
     config.model.num_cells = 1
     config.model.num_filters = 4
     config.model.num_reductions = 1
-    config.batch_size = 256
+    config.drop_path.final_drop_prob = 0.1
     config.batch_norm.group_size = 64
-    config.epochs = 4
-    config.checkpoint_epochs = 2
-    config.learning_rate = 0.2
-    config.crop_padding = 0
-    config.flip = False
+    config.augment.crop_padding = 0
+    config.augment.flip = False
     return config
 
 
-def test_it_learns_and_resumes_to_the_same_bits(config, tmp_path):
-    losses = []
-    whole = run(config, tmp_path / "a", on_progress=lambda progress: losses.append(progress.loss))
-    assert len(losses) == 4 and losses[-1] < losses[0]
-    # Ten classes; 360 images, each counted once.
-    assert 0.1 < whole["test_accuracy"] <= 1.0
-    assert (whole["test_accuracy"] * 360) == pytest.approx(round(whole["test_accuracy"] * 360))
-    assert whole["steps"] == 4 * (1437 // 256)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A training that ran to its end: its workdir, its summary and what it told on the way."""
+    folder, told = tmp_path_factory.mktemp("finished") / "run", []
+    summary = run(make_config(), folder, on_progress=told.append)
+    return folder, summary, told
 
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    shutil.rmtree(tmp_path / "b" / "checkpoints" / "20")
-    resumed = run(config, tmp_path / "b")
-    assert resumed["train_loss"] == whole["train_loss"]
-    assert resumed["test_accuracy"] == whole["test_accuracy"]
-    first, second = (
-        ocp.StandardCheckpointer().restore(tmp_path / name / "checkpoints" / "20" / "default")
-        for name in "ab"
+
+def checkpoint_of(folder, step):
+    path = folder / "checkpoints" / str(step) / "default"
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path)
+
+
+def test_it_learns_and_writes_what_it_did(finished):
+    folder, summary, told = finished
+    assert [progress.step for progress in told] == [5, 10, 11, 15, 20, STEPS]
+    assert told[-1].loss < told[0].loss
+    assert told[-1].seconds_left == 0
+    # Ten classes; 360 images, each counted once.
+    assert summary["test_count"] == 360
+    assert summary["test_accuracy"] * 360 == pytest.approx(round(summary["test_accuracy"] * 360))
+    assert 0.15 < summary["test_accuracy"] <= summary["best_test_accuracy"] <= 1.0
+    assert summary["steps"] == STEPS
+    assert 0 <= summary["input_wait_share"] < 1
+    assert summary["images_per_second"] > 0
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert "stem/conv/kernel" in (folder / "parameters.txt").read_text()
+
+
+def test_the_model_has_the_averaged_weights_of_the_end(finished):
+    folder, *_ = finished
+    description, parameters, statistics = read_model(folder)
+    averages = checkpoint_of(folder, STEPS)["averages"]
+    assert description.architecture == Architecture.from_one_line(SMALL)
+    assert description.class_names == tuple("0123456789")
+    assert description.config["batch_size"] == 256
+    for state, name in ((parameters, "parameters"), (statistics, "statistics")):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            jax.tree.leaves(nnx.to_pure_dict(state)),
+            jax.tree.leaves(averages[name]),
+        )
+
+
+def test_after_a_signal_it_goes_on_to_the_same_bits(finished, tmp_path):
+    folder, summary, _ = finished
+
+    def interrupt(progress) -> None:
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Preempted):
+        run(make_config(), tmp_path / "b", on_progress=interrupt)
+    assert (tmp_path / "b" / "checkpoints" / "6").exists()
+    resumed = run(make_config(), tmp_path / "b")
+    for name in ("train_loss", "test_accuracy", "test_loss", "best_test_accuracy"):
+        assert resumed[name] == summary[name]
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        checkpoint_of(folder, STEPS),
+        checkpoint_of(tmp_path / "b", STEPS),
     )
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_nan_ends_the_run_and_is_never_saved(tmp_path):
+    config = make_config()
+    config.optimizer.learning_rate = 1e36
+    config.max_grad_norm = 0.0
+    config.checkpoint_epochs = 1 / 10  # After every step.
+    with pytest.raises(FloatingPointError, match="Step 2 .* that of step 1. Lower"):
+        run(config, tmp_path / "a")
+    assert os.listdir(tmp_path / "a" / "checkpoints") == ["1"]
+    for leaf in jax.tree.leaves(checkpoint_of(tmp_path / "a", 1)):
+        assert np.isfinite(leaf).all()
+
+
+def program_of(config) -> TrainProgram:
+    return TrainProgram(
+        config, Architecture.from_one_line(SMALL), make_mesh(config), steps_per_epoch=1
+    )
+
+
+def test_a_trained_model_gives_its_weights_and_other_classes_get_a_new_head(finished):
+    folder, *_ = finished
+    config = make_config()
+    config.dataset.num_classes = 7
+    program = program_of(config)
+    state, new = start_from(folder, program, Architecture.from_one_line(SMALL))
+    assert set(new) == {"head/linear/bias", "head/linear/kernel"}
+    _, parameters, statistics = read_model(folder)
+    trained = dict(nnx.to_flat_state(parameters))
+    for path, variable in nnx.to_flat_state(state.parameters):
+        if path[0] != "head":
+            np.testing.assert_array_equal(variable[...], trained[path][...])
+    assert state.parameters["head"]["linear"]["kernel"].shape[-1] == 7
+    jax.tree.map(np.testing.assert_array_equal, state.averages.parameters, state.parameters)
+    jax.tree.map(np.testing.assert_array_equal, state.statistics, statistics)
+
+
+def test_a_model_of_another_kind_is_refused(finished):
+    folder, *_ = finished
+    config = make_config()
+    config.model.num_filters = 6
+    with pytest.raises(ValueError, match="of another size: .*config.model"):
+        start_from(folder, program_of(config), Architecture.from_one_line(SMALL))
+    other = Architecture.from_one_line(SMALL.replace("identity(1)", "identity(0)"))
+    with pytest.raises(ValueError, match="another architecture"):
+        start_from(folder, program_of(make_config()), other)
 
 
 @pytest.mark.parametrize(
@@ -60,19 +162,13 @@ def test_it_learns_and_resumes_to_the_same_bits(config, tmp_path):
         ("architecture", "missing.json", FileNotFoundError, "missing.json"),
         ("architecture", "nasnet_b", ValueError, "nasnet_b"),
         ("batch_size", 4096, ValueError, "1437"),
-        ("epochs", 0, ValueError, "epochs must be at least 1"),
+        ("epochs", 0, ValueError, "epochs must be above 0"),
+        ("init_from", "missing", FileNotFoundError, "missing"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(
-    config, tmp_path, field, value, error, message
-):
+def test_bad_input_is_refused_before_anything_is_written(tmp_path, field, value, error, message):
+    config = make_config()
     config[field] = value
     with pytest.raises(error, match=message):
         run(config, tmp_path / "a")
     assert not (tmp_path / "a").exists()
-
-
-def test_a_group_must_divide_the_batch(config, tmp_path):
-    config.batch_norm.group_size = 60
-    with pytest.raises(ValueError, match="group_size"):
-        run(config, tmp_path / "a")
