@@ -9,7 +9,13 @@ from nasnet_jax.inference.folding import fold_batch_norm
 from nasnet_jax.inference.image_file import open_image
 from nasnet_jax.inference.model import Model, Prediction, load
 from nasnet_jax.inference.preprocessing import Preprocessing
-from nasnet_jax.inference.saved_model import find_model, read_description, read_model, save_model
+from nasnet_jax.inference.saved_model import (
+    find_model,
+    read_description,
+    read_model,
+    read_network,
+    save_model,
+)
 
 __all__ = [
     "Model",
@@ -23,6 +29,7 @@ __all__ = [
     "open_image",
     "read_description",
     "read_model",
+    "read_network",
     "save_model",
     "serving_layers",
     "write_export",

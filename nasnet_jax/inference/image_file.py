@@ -32,7 +32,11 @@ def open_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as file:
+            image: Image.Image = file
+            if image.mode.startswith("I"):
+                # Pillow would cut 16 bits off at 255; the high ones are what TensorFlow takes.
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             pixels = np.asarray(image.convert(_MODES[channels]))
     except (UnidentifiedImageError, IsADirectoryError) as error:
         raise ValueError(

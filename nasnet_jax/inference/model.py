@@ -16,7 +16,7 @@ from flax import nnx
 
 from nasnet_jax.inference.description import ModelDescription
 from nasnet_jax.inference.folding import fold_batch_norm
-from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.inference.saved_model import read_network
 from nasnet_jax.nn.nasnet import NASNet
 
 Images = np.ndarray | jax.Array | Iterable[np.ndarray | jax.Array]
@@ -193,9 +193,7 @@ def load(
         FileNotFoundError: If there is no such folder.
         ValueError: If it holds no model; the message says what to do.
     """
-    description, parameters, statistics = read_model(path)
-    graph, *_ = nnx.split(description.abstract_network(dtype=dtype), nnx.Param, nnx.BatchStat)
-    network = nnx.merge(graph, parameters, statistics)
+    description, network = read_network(path, dtype=dtype)
     return Model(description, fold_batch_norm(network) if fold else network)
 
 

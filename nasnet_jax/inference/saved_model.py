@@ -6,10 +6,12 @@ renamed, and where there is no renaming (`gs://`) `model.json` is written last a
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 from flax import nnx
@@ -19,6 +21,7 @@ from jax.sharding import SingleDeviceSharding
 
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
+from nasnet_jax.nn.nasnet import NASNet
 
 MODEL_FILE = "model.json"
 WEIGHTS = "weights"
@@ -37,6 +40,7 @@ __all__ = [
     "find_model",
     "read_description",
     "read_model",
+    "read_network",
     "save_model",
     "serving_layers",
 ]
@@ -64,9 +68,10 @@ def save_model(
             those of the described network; nothing is written then.
     """
     target = _absolute(folder)
+    network = description.abstract_network()
     weights = {
-        "parameters": _selected(parameters, description, nnx.Param),
-        "statistics": _selected(statistics, description, nnx.BatchStat),
+        "parameters": _selected(parameters, nnx.state(network, nnx.Param)),
+        "statistics": _selected(statistics, nnx.state(network, nnx.BatchStat)),
     }
     if target.exists() and not (target / MODEL_FILE).exists():
         if not target.is_dir() or any(target.iterdir()):
@@ -150,8 +155,24 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.Stat
         path: As for `find_model`.
 
     Returns:
-        The description, the parameters (`nnx.Param`) and the statistics (`nnx.BatchStat`), which
-        `nnx.merge` takes with the graph of `description.abstract_network()`.
+        The description, the parameters (`nnx.Param`) and the statistics (`nnx.BatchStat`).
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds no model, or one that is damaged.
+    """
+    description, network = read_network(path)
+    return description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+
+
+def read_network(
+    path: str | os.PathLike[str], *, dtype: jnp.dtype | None = None
+) -> tuple[ModelDescription, NASNet]:
+    """Reads a model onto this process's first device, as a network in inference mode.
+
+    Args:
+        path: As for `find_model`.
+        dtype: What the network computes in; by default the type of its parameters, float32.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -160,11 +181,12 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.Stat
     description = read_description(path)
     folder = find_model(path) / WEIGHTS
     device = SingleDeviceSharding(jax.local_devices()[0])
-    network = description.abstract_network()
-    states = nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+    network = description.abstract_network(dtype=dtype)
+    graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
+    parameters, statistics = states
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        {"parameters": nnx.to_pure_dict(states[0]), "statistics": nnx.to_pure_dict(states[1])},
+        {"parameters": nnx.to_pure_dict(parameters), "statistics": nnx.to_pure_dict(statistics)},
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -175,9 +197,9 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.Stat
         raise ValueError(
             f"The weights in {str(folder)!r} are damaged or belong to another network: {reason}"
         ) from error
-    for state, name in zip(states, ("parameters", "statistics"), strict=True):
-        nnx.replace_by_pure_dict(state, weights[name])
-    return description, *states
+    nnx.replace_by_pure_dict(parameters, weights["parameters"])
+    nnx.replace_by_pure_dict(statistics, weights["statistics"])
+    return description, nnx.merge(graph, parameters, statistics)
 
 
 def _replace(target: epath.Path, source: epath.Path) -> None:
@@ -198,15 +220,26 @@ def _is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def _absolute(path: str | os.PathLike[str]) -> epath.Path:
-    """The path in the form that Orbax takes."""
-    return epath.Path(path) if _is_remote(path) else epath.Path(path).expanduser().absolute()
+    """The path in the form that Orbax takes.
+
+    Raises:
+        ValueError: If it is remote and what reads it is not installed.
+    """
+    if not _is_remote(path):
+        return epath.Path(path).expanduser().absolute()
+    if os.fspath(path).startswith("gs://") and importlib.util.find_spec("gcsfs") is None:
+        raise ValueError(
+            f"{os.fspath(path)!r} is on Google Cloud Storage, for which gcsfs is not installed: "
+            "pip install gcsfs."
+        )
+    # Otherwise etils imports TensorFlow, wherever it is installed, to read the files.
+    os.environ.setdefault("EPATH_USE_TF", "false")
+    return epath.Path(path)
 
 
-def _selected(
-    state: nnx.State, description: ModelDescription, kind: type[nnx.Variable]
-) -> dict[str, Any]:
+def _selected(state: nnx.State, abstract: nnx.State) -> dict[str, Any]:
     """The arrays of a state that the described network has, as nested dictionaries."""
-    wanted = flatten_dict(nnx.to_pure_dict(nnx.state(description.abstract_network(), kind)))
+    wanted = flatten_dict(nnx.to_pure_dict(abstract))
     given = flatten_dict(nnx.to_pure_dict(state))
     for path, leaf in wanted.items():
         shape = given[path].shape if path in given else None

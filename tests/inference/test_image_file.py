@@ -24,6 +24,14 @@ def test_files_of_every_mode_become_the_channels_asked_for(
     assert pixels.dtype == np.uint8
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_of_16_bits_the_high_ones_are_taken(tmp_path: Path, channels: int) -> None:
+    levels = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    pixels = open_image(tmp_path / "deep.png", channels)
+    np.testing.assert_array_equal(pixels, np.repeat(levels[..., np.newaxis] >> 8, channels, 2))
+
+
 def test_a_png_is_decoded_without_loss(tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "image.png")
     np.testing.assert_array_equal(open_image(tmp_path / "image.png"), PIXELS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -14,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from nasnet_jax.inference.description import ModelDescription
 from nasnet_jax.inference.published.cadene import CADENE
 from nasnet_jax.inference.published.keras import KERAS
-from nasnet_jax.inference.published.networks import NETWORKS, NORM_EPSILON, layers
+from nasnet_jax.inference.published.networks import NETWORKS, NORM_EPSILON, Layer, layer_at, layers
 from nasnet_jax.inference.published.slim import SLIM
 from nasnet_jax.inference.published.source import Source, Tensors
 from nasnet_jax.inference.published.timm import TIMM
@@ -72,20 +71,25 @@ def convert(source: str, tensors: Tensors) -> tuple[ModelDescription, nnx.State,
     Raises:
         ValueError: If these are not the tensors of a NASNet-A of the source.
     """
-    network, classes = _recognised(source, tensors)
-    expected = expected_shapes(source, network, classes)
-    _check(f"{SOURCES[source].title}'s NASNet-A {network.title()}", tensors, expected)
     here = SOURCES[source]
+    network, classes = _recognised(here, tensors)
+    listed = layers(dataclasses.replace(NETWORKS[network], num_classes=classes))
+    _check(f"{here.title}'s NASNet-A {network.title()}", tensors, _shapes(here, listed))
     arrays = {
         (*layer.path, leaf): here.to_ours(layer.kind, tensors[name])
-        for layer in layers(_description(source, network, classes))
+        for layer in listed
         for leaf, name in here.names(layer).items()
     }
     if classes == _CLASSES + 1:
         classes = _CLASSES
         for path in (("head", "linear", "kernel"), ("head", "linear", "bias")):
             arrays[path] = arrays[path][..., 1:]
-    description = _description(source, network, classes)
+    description = ModelDescription(
+        architecture=NASNET_A,
+        macro=dataclasses.replace(NETWORKS[network], num_classes=classes),
+        preprocessing=here.preprocessing[network],
+        layers={"norm_epsilon": NORM_EPSILON, "edges": here.edges[network]},
+    )
     abstract = description.abstract_network()
     parameters, statistics = (nnx.state(abstract, kind) for kind in (nnx.Param, nnx.BatchStat))
     for state in (parameters, statistics):
@@ -102,45 +106,38 @@ def expected_shapes(source: str, network: str, classes: int | None) -> dict[str,
         network: `mobile` or `large`, of those that the source has.
         classes: Outputs of the classifier, or `None` without one.
     """
-    here = SOURCES[source]
+    macro = dataclasses.replace(NETWORKS[network], num_classes=classes)
+    return _shapes(SOURCES[source], layers(macro))
+
+
+def _shapes(source: Source, listed: list[Layer]) -> dict[str, tuple[int, ...]]:
     return {
-        name: here.shape(layer.kind, layer.shapes[leaf])
-        for layer in layers(_description(source, network, classes))
-        for leaf, name in here.names(layer).items()
+        name: source.shape(layer.kind, layer.shapes[leaf])
+        for layer in listed
+        for leaf, name in source.names(layer).items()
     }
 
 
-def _description(source: str, network: str, classes: int | None) -> ModelDescription:
-    here = SOURCES[source]
-    layer_fields: dict[str, Any] = {"norm_epsilon": NORM_EPSILON, "edges": here.edges[network]}
-    return ModelDescription(
-        architecture=NASNET_A,
-        macro=dataclasses.replace(NETWORKS[network], num_classes=classes),
-        preprocessing=here.preprocessing[network],
-        layers=layer_fields,
-    )
-
-
-def _recognised(source: str, tensors: Tensors) -> tuple[str, int | None]:
+def _recognised(source: Source, tensors: Tensors) -> tuple[str, int | None]:
     """Which network the tensors are of, by its first layer, and how many classes it has."""
-    here = SOURCES[source]
-    first_shape = None
-    for network in here.edges:
-        described = layers(_description(source, network, 1))
-        by_path = {layer.path: layer for layer in described}
-        stem, head = by_path[("stem", "conv")], by_path[("head", "linear")]
-        first, bias = here.names(stem)["kernel"], here.names(head)["bias"]
+    for network in source.edges:
+        stem, head = (
+            layer_at(path, {"kernel": (), "bias": ()}, NETWORKS[network])
+            for path in (("stem", "conv"), ("head", "linear"))
+        )
+        first, bias = source.names(stem)["kernel"], source.names(head)["bias"]
         if first not in tensors:
             raise ValueError(
-                f"It has no {first!r}, with which {here.title}'s NASNet-A begins. Check --source, and "
-                "that the file is a NASNet-A's."
+                f"It has no {first!r}, with which {source.title}'s NASNet-A begins. Check --source, "
+                "and that the file is a NASNet-A's."
             )
-        first_shape = tensors[first].shape
-        if first_shape == here.shape("conv", stem.shapes["kernel"]):
+        # Everywhere the stem's kernel is the one whose largest side is its number of filters.
+        if max(tensors[first].shape, default=0) == NETWORKS[network].stem_filters:
             return network, tensors[bias].shape[0] if bias in tensors else None
+    known = " or ".join(f"NASNet-A {name.title()}" for name in source.edges)
     raise ValueError(
-        f"Its first kernel, {first!r}, has the shape {first_shape}, which is not that of "
-        f"{here.title}'s {' or '.join(f'NASNet-A {name.title()}' for name in here.edges)}."
+        f"Its first kernel, {first!r}, has the shape {tensors[first].shape}, which is not that of "
+        f"{source.title}'s {known}. Other networks cannot be imported."
     )
 
 

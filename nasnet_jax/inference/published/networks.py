@@ -8,7 +8,8 @@ from typing import Literal
 from flax import nnx
 from flax.traverse_util import flatten_dict
 
-from nasnet_jax.inference.description import ModelDescription
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.space import NASNET_A, Macro, MacroCell
 
 Path = tuple[str | int, ...]
@@ -70,17 +71,19 @@ class Layer:
         return self.cell is not None and self.cell.previous_size != self.cell.input_size
 
 
-def layers(description: ModelDescription) -> list[Layer]:
+def layers(macro: Macro) -> list[Layer]:
     """Lists the layers with parameters of a NASNet-A, in the order of the network's own state."""
-    network = description.abstract_network()
+    config = LayerConfig(norm_epsilon=NORM_EPSILON)
+    network = nnx.eval_shape(lambda: NASNet(NASNET_A, macro, config=config, rngs=nnx.Rngs(0)))
     arrays: dict[Path, dict[str, tuple[int, ...]]] = {}
     for kind in (nnx.Param, nnx.BatchStat):
         for path, leaf in flatten_dict(nnx.to_pure_dict(nnx.state(network, kind))).items():
             arrays.setdefault(path[:-1], {})[path[-1]] = leaf.shape
-    return [_layer(path, shapes, description.macro) for path, shapes in arrays.items()]
+    return [layer_at(path, shapes, macro) for path, shapes in arrays.items()]
 
 
-def _layer(path: Path, shapes: dict[str, tuple[int, ...]], macro: Macro) -> Layer:
+def layer_at(path: Path, shapes: dict[str, tuple[int, ...]], macro: Macro) -> Layer:
+    """Describes the layer at a place of the network."""
     cell, part = None, path
     if path[0] == "cells":
         cell, part = macro.cells[int(path[1])], path[2:]
