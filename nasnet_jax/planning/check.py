@@ -66,34 +66,52 @@ def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
     """
     devices = topology_devices(topology)
     searching = is_search(config)
-    started = time.time()
     if searching:
         lowered = lower_search(config, search_size(config), devices)
     else:
         lowered = lower_training(config, devices)
+    return examine(
+        lowered,
+        subject="search" if searching else "training",
+        where=f"{topology}, {len(devices)} devices ({devices[0].device_kind})",
+        memory=_memory(topology, devices),
+    )
+
+
+def examine(
+    lowered: jax.stages.Lowered, *, subject: str, where: str, memory: int | None
+) -> Check:
+    """Compiles a program and looks at it.
+
+    Args:
+        lowered: The program.
+        subject: `search`, whose form is checked too, or `training`.
+        where: For people.
+        memory: Bytes of a device's memory, or None.
+    """
+    started = time.time()
     compiled = lowered.compile()
     seconds = time.time() - started
     sizes, text = compiled.memory_analysis(), compiled.as_text()
     if sizes is None or text is None:
-        raise ValueError(f"JAX tells nothing about programs compiled for {devices[0].platform}.")
+        raise ValueError(f"JAX tells nothing about programs compiled for {where}.")
     program = read_hlo(text)
     result = Check(
-        subject="search" if searching else "training",
-        where=f"{topology}, {len(devices)} devices ({devices[0].device_kind})",
+        subject=subject,
+        where=where,
         seconds=seconds,
         arguments=sizes.argument_size_in_bytes,
         temporaries=sizes.temp_size_in_bytes,
         code=sizes.generated_code_size_in_bytes,
         outputs=max(sizes.output_size_in_bytes - sizes.alias_size_in_bytes, 0),
-        memory=_memory(topology, devices),
+        memory=memory,
         program=program,
         problems=(),
     )
-    problems = list(_form_problems(program)) if searching else []
-    if result.memory is not None and result.needed > result.memory:
+    problems = _form_problems(program) if subject == "search" else []
+    if memory is not None and result.needed > memory:
         problems.append(
-            f"It needs {_megabytes(result.needed)} on each device, which has "
-            f"{_megabytes(result.memory)}."
+            f"It needs {_megabytes(result.needed)} on each device, which has {_megabytes(memory)}."
         )
     return dataclasses.replace(result, problems=tuple(problems))
 
