@@ -1,0 +1,21 @@
+"""A folder of images that needs no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digit_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """537 digits as PNG files in a folder for each of three classes."""
+    folder = tmp_path_factory.mktemp("images")
+    digits = load_digits(n_class=3)
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        target = folder / ("zero", "one", "two")[label] / f"{number}.png"
+        target.parent.mkdir(exist_ok=True)
+        Image.fromarray((pixels * 15.9).astype("uint8")).save(target)
+    return folder
