@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_collections
 import pytest
 
-from nasnet_jax.search.config import default_config
 from nasnet_jax.search.loop import Progress, run
 from nasnet_jax.space import Architecture
 
 
-def tiny_config() -> ml_collections.ConfigDict:
-    config = default_config()
-    config.num_blocks = 2
-    config.num_children = 6
-    config.children_per_batch = 3
-    config.dataset.name = "digits"
-    config.dataset.num_validation = 300
-    config.strategy.learning_rate = 0.01
-    config.child.num_cells = 1
-    config.child.num_filters = 2
-    config.child.num_reductions = 1
-    config.child.epochs = 1
-    config.child.batch_size = 128
-    config.child.crop_padding = 1
-    config.child.flip = False
-    config.rerank.top_k = 2
-    config.rerank.epochs = 2
-    return config
+Rows = Callable[[Path], list[dict[str, str]]]
 
 
-def rows(workdir: Path) -> list[dict[str, str]]:
-    """The history without its times."""
-    with open(workdir / "history.csv", encoding="utf-8") as file:
-        entries = list(csv.DictReader(file))
-    for entry in entries:
-        del entry["seconds"]
-    return entries
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("search")
-    run(tiny_config(), workdir)
-    return workdir
-
-
-def test_results_agree_with_each_other(finished: Path) -> None:
+def test_results_agree_with_each_other(finished: Path, history_rows: Rows) -> None:
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
-    history = rows(finished)
+    history = history_rows(finished)
     rewards = [float(row["reward"]) for row in history]
-    assert len(history) == summary["children"] == 6
+    assert len(history) == summary["children"] == 9
     assert summary["compilations"] == 1 and summary["finished"]
     assert summary["best_reward"] == pytest.approx(max(rewards), abs=1e-6)
     assert max(rewards) > 0.2  # Ten classes: better than chance after one epoch.
@@ -71,7 +38,11 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("call", [1, 3])
 def test_interrupted_search_resumes_to_the_same_history(
-    finished: Path, tmp_path: Path, call: int
+    finished: Path,
+    tiny_config: ml_collections.ConfigDict,
+    history_rows: Rows,
+    tmp_path: Path,
+    call: int,
 ) -> None:
     calls = 0
 
@@ -82,17 +53,62 @@ def test_interrupted_search_resumes_to_the_same_history(
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(tiny_config(), tmp_path, on_progress=stop)
-    run(tiny_config(), tmp_path)
-    assert rows(tmp_path) == rows(finished)
+        run(tiny_config, tmp_path, on_progress=stop)
+    run(tiny_config, tmp_path)
+    assert history_rows(tmp_path) == history_rows(finished)
 
 
-def test_other_configuration_is_refused_with_the_difference(finished: Path) -> None:
+def damage(checkpoint: Path) -> None:
+    """Cuts every file of a checkpoint short."""
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_damaged_checkpoint_gives_way_to_the_one_before(
+    finished: Path,
+    tiny_config: ml_collections.ConfigDict,
+    history_rows: Rows,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    steps = sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+    damage(workdir / "checkpoints" / str(steps[-1]))
+    run(tiny_config, workdir)
+    assert f"Checkpoint {steps[-1]} cannot be read" in caplog.text
+    assert history_rows(workdir) == history_rows(finished)
+
+
+def test_only_damaged_checkpoints_are_an_error(
+    finished: Path, tiny_config: ml_collections.ConfigDict, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    for checkpoint in (workdir / "checkpoints").iterdir():
+        damage(checkpoint)
+    before = (workdir / "history.csv").read_bytes()
+    with pytest.raises(ValueError, match="No checkpoint of this search can be read"):
+        run(tiny_config, workdir)
+    assert (workdir / "history.csv").read_bytes() == before
+
+
+def test_workdir_that_cannot_be_made_is_refused(
+    tiny_config: ml_collections.ConfigDict, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot be written"):
+        run(tiny_config, tmp_path / "file" / "run")
+
+
+def test_other_configuration_is_refused_with_the_difference(
+    finished: Path, tiny_config: ml_collections.ConfigDict
+) -> None:
     before = (finished / "history.csv").read_bytes()
-    config = tiny_config()
-    config.child.learning_rate = 0.3
+    tiny_config.child.learning_rate = 0.3
     with pytest.raises(ValueError, match=r"child\.learning_rate: there 0\.1, here 0\.3"):
-        run(config, finished)
+        run(tiny_config, finished)
     assert (finished / "history.csv").read_bytes() == before
 
 
@@ -108,10 +124,13 @@ def test_other_configuration_is_refused_with_the_difference(finished: Path) -> N
     ],
 )
 def test_bad_configuration_writes_nothing(
-    tmp_path: Path, field: str, value: object, message: str
+    tiny_config: ml_collections.ConfigDict,
+    tmp_path: Path,
+    field: str,
+    value: object,
+    message: str,
 ) -> None:
-    config = tiny_config()
-    config.update_from_flattened_dict({field: value})
+    tiny_config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=message):
-        run(config, tmp_path / "run")
+        run(tiny_config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,172 @@
+"""The command under faults: killed at several moments, told to end, on a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+import pytest
+
+from nasnet_jax.data.sources import load_arrays
+from nasnet_jax.preemption import EXIT_CODE
+from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.space import sample_architecture
+
+Rows = Callable[[Path], list[dict[str, str]]]
+LIMIT = 240
+"""Seconds that one start of the command may take."""
+
+
+def command(config: Path, workdir: Path, *flags: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "nasnet_jax.search",
+        f"--config={config}",
+        f"--workdir={workdir}",
+        *flags,
+    ]
+
+
+@contextlib.contextmanager
+def started(config: Path, workdir: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command under way; whatever happens, it has ended afterwards."""
+    process = subprocess.Popen(
+        command(config, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def children(workdir: Path) -> int:
+    """Children in the history as it is on disk."""
+    path = workdir / "history.csv"
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
+
+
+def saving(workdir: Path, step: int) -> bool:
+    """Whether the checkpoint of a step is being written, or has been."""
+    return any((workdir / "checkpoints").glob(f"{step}*"))
+
+
+# In the order in which they come, so that each start gets further than the one before.
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "before the first batch": lambda workdir: (workdir / "checkpoints").exists(),
+    "while the first batch is saved": lambda workdir: saving(workdir, 1),
+    "in the second batch": lambda workdir: children(workdir) >= 3,
+    "while the last batch is saved": lambda workdir: saving(workdir, 3),
+}
+
+
+@pytest.mark.timeout(900)
+def test_killed_search_resumes_to_the_same_history(
+    finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    for moment, has_come in MOMENTS.items():
+        with started(tiny_file, workdir) as process:
+            deadline = time.monotonic() + LIMIT
+            while not has_come(workdir):
+                assert process.poll() is None, f"ended {moment}: {process.communicate()[1]}"
+                assert time.monotonic() < deadline, f"too slow {moment}"
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait(LIMIT) == -signal.SIGKILL, moment
+    # The fifth start is told to end and comes to it by itself; the sixth finishes.
+    with started(tiny_file, workdir) as process:
+        before = (workdir / "summary.json").stat().st_mtime_ns
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        process.wait(LIMIT)
+        # Before the handler stands, SIGTERM ends the process as it ends any other.
+        assert process.returncode in (EXIT_CODE, -signal.SIGTERM)
+        assert (workdir / "summary.json").stat().st_mtime_ns == before
+    subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
+    assert history_rows(workdir) == history_rows(finished)
+    best = "best_architecture.json"
+    assert (workdir / best).read_bytes() == (finished / best).read_bytes()
+
+
+@pytest.mark.timeout(600)
+def test_told_to_end_it_saves_and_says_how_to_go_on(
+    finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    with started(tiny_file, workdir) as process:
+        deadline = time.monotonic() + LIMIT
+        while children(workdir) < 3:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == EXIT_CODE
+        assert "The run was ended by SIGTERM. The same command resumes it." in errors
+    assert not json.loads((workdir / "summary.json").read_text(encoding="utf-8"))["finished"]
+    done = history_rows(workdir)
+    assert 3 <= len(done) < 9
+    assert done == history_rows(finished)[: len(done)]
+
+
+@pytest.mark.timeout(600)
+def test_full_disk_ends_the_search_and_loses_nothing(
+    finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for a disk that is full: writes fail in the middle."""
+    workdir = tmp_path / "run"
+    limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", *command(tiny_file, workdir)]
+    result = subprocess.run(limited, timeout=LIMIT, capture_output=True, text=True, check=False)
+    assert result.returncode not in (0, EXIT_CODE)
+    assert not (workdir / "history.csv").exists()
+    assert [path for path in workdir.iterdir() if path.name.startswith(".")] == []
+    subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
+    assert history_rows(workdir) == history_rows(finished)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config=configs/nothing_like_this.py"], "nothing_like_this"),
+        (["--config.child.learning_rat=1"], "learning_rat"),
+        (["--config.dataset.name=folder:nowhere"], "nowhere"),
+        (["--config.mesh.arch=3"], "mesh.arch=3 times mesh.data=1"),
+    ],
+)
+def test_bad_command_says_what_is_wrong(
+    tiny_file: Path, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    workdir = tmp_path / "run"
+    result = subprocess.run(
+        command(tiny_file, workdir, *flags),
+        timeout=LIMIT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode not in (0, EXIT_CODE)
+    assert message in result.stderr
+    assert not workdir.exists()
+
+
+@pytest.mark.timeout(600)
+def test_children_learn_from_prepared_cifar10(
+    tiny_config: ml_collections.ConfigDict, shared_data_dir: Path
+) -> None:
+    dataset = load_arrays("cifar10", data_dir=shared_data_dir)
+    assert dataset.image_shape == (32, 32, 3) and dataset.num_classes == 10
+    trainer = ChildTrainer(tiny_config, dataset, make_mesh(-1, 1))
+    architectures = [sample_architecture(np.random.default_rng(seed), 2) for seed in range(4)]
+    results = trainer.train(architectures, epochs=1)
+    assert not any(result.diverged for result in results)
+    assert max(result.reward for result in results) > 0.2  # Ten classes.
