@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import nnx
 from nasnet_jax.nn.cell import CellModule
 from nasnet_jax.nn.drop_path import DropPath, depth_share
 from nasnet_jax.nn.heads import AuxiliaryHead, Head
-from nasnet_jax.nn.layers import LayerConfig, ReluConvNorm
+from nasnet_jax.nn.layers import KeySequence, LayerConfig, ReluConvNorm
 from nasnet_jax.space import STEM, Architecture, CellWidths, Macro
 
 
@@ -47,6 +48,7 @@ class NASNet(nnx.Module):
     ) -> None:
         if not 0.0 <= dropout_rate < 1.0:
             raise ValueError(f"dropout_rate is at least 0 and below 1, but it is {dropout_rate}.")
+        rngs = cast(nnx.Rngs, KeySequence(rngs.params()))
         imagenet = macro.stem == "imagenet"
         self.stem = ReluConvNorm(
             macro.image_channels,
