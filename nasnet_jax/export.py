@@ -20,7 +20,8 @@ def main(argv: list[str]) -> None:
     """Parses the command line, loads and exports."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
     from nasnet_jax.command import ending_for_people
     from nasnet_jax.inference import load, write_export
 

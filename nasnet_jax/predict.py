@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     files = argv[1:]
     if not files:
         raise app.UsageError("Name one image file or more behind the options.")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
     from nasnet_jax.command import ending_for_people
     from nasnet_jax.inference import load, open_image
 
