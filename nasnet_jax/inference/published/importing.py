@@ -74,7 +74,7 @@ def convert(source: str, tensors: Tensors) -> tuple[ModelDescription, nnx.State,
     here = SOURCES[source]
     network, classes = _recognised(here, tensors)
     listed = layers(dataclasses.replace(NETWORKS[network], num_classes=classes))
-    _check(f"{here.title}'s NASNet-A {network.title()}", tensors, _shapes(here, listed))
+    _check(f"NASNet-A {network.title()} from {here.title}", tensors, _shapes(here, listed))
     arrays = {
         (*layer.path, leaf): here.to_ours(layer.kind, tensors[name])
         for layer in listed
@@ -134,10 +134,10 @@ def _recognised(source: Source, tensors: Tensors) -> tuple[str, int | None]:
         # Everywhere the stem's kernel is the one whose largest side is its number of filters.
         if max(tensors[first].shape, default=0) == NETWORKS[network].stem_filters:
             return network, tensors[bias].shape[0] if bias in tensors else None
-    known = " or ".join(f"NASNet-A {name.title()}" for name in source.edges)
+    known = " or ".join(network.title() for network in source.edges)
     raise ValueError(
         f"Its first kernel, {first!r}, has the shape {tensors[first].shape}, which is not that of "
-        f"{source.title}'s {known}. Other networks cannot be imported."
+        f"NASNet-A {known} from {source.title}. Check --source; no other network can be imported."
     )
 
 

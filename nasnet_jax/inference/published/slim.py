@@ -58,10 +58,10 @@ def read(file: pathlib.Path) -> Tensors:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is damaged.
     """
+    prefix = _prefix(file)
     # Only here, since nothing else in nasnet_jax.inference needs TensorFlow.
     import tensorflow as tf
 
-    prefix = _prefix(file)
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         variables = set(reader.get_variable_to_shape_map())
