@@ -1,0 +1,114 @@
+"""How much a child makes a device do, in three numbers that follow from its architecture.
+
+Unlike `nasnet_jax.space.cost`, which counts the network that would be deployed, this counts what
+the search's program computes: a cell's output has a place for every hidden state, used or not, and
+pooling and the numbers that are written cost time too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+
+from nasnet_jax.space import STEM, Architecture, Cell, Macro, MacroCell
+
+_WINDOW = re.compile(r"(max_pool|avg_pool|sep_conv)_(\d)x\2")
+_FACTORIZED = re.compile(r"conv_1x(\d)_\1x1")
+_PLAIN_KERNELS = {"conv_1x1": 1, "conv_3x3": 9, "dilated_conv_3x3": 9}
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Of the forward pass of one image.
+
+    Attributes:
+        dense: Multiply-adds of convolutions that mix channels; matrix units do them.
+        window: Operations of depthwise convolutions and pooling, which matrix units cannot do.
+        elements: Numbers written, each of which is read again.
+    """
+
+    dense: float = 0.0
+    window: float = 0.0
+    elements: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.dense + other.dense, self.window + other.window, self.elements + other.elements
+        )
+
+    def as_array(self) -> np.ndarray:
+        """The three numbers, `[3]` float64."""
+        return np.array([self.dense, self.window, self.elements])
+
+
+def child_work(architecture: Architecture, macro: Macro) -> Work:
+    """The work of a child of a search with this skeleton."""
+    positions = math.prod(macro.stem_size)
+    total = _convolution(9, macro.image_channels, macro.stem_filters, positions)
+    places = architecture.normal.num_blocks + 2
+    for place in macro.cells:
+        full, out = math.prod(place.input_size), math.prod(place.output_size)
+        for source in (place.current, place.previous):
+            width = _width(macro, source, places)
+            total += _convolution(1, width, place.filters, full)
+        cell = architecture.normal if place.kind == "normal" else architecture.reduction
+        total += _cell_work(cell, place) + Work(elements=places * place.filters * out)
+    return total
+
+
+def _width(macro: Macro, source: int | None, places: int) -> int:
+    if source is None or source == STEM:
+        return macro.stem_filters
+    return places * macro.cells[source].filters
+
+
+def _cell_work(cell: Cell, place: MacroCell) -> Work:
+    filters = place.filters
+    full, out = math.prod(place.input_size), math.prod(place.output_size)
+    total = Work()
+    for block in cell.blocks:
+        for name, state in ((block.left_op, block.left_input), (block.right_op, block.right_input)):
+            strides = place.stride == 2 and state < 2
+            total += _operation(name, filters, full if strides else out, out, strides=strides)
+        total += Work(elements=filters * out)
+        if block.combine == "concat":
+            total += _convolution(1, 2 * filters, filters, out)
+    if place.stride == 2:
+        for state in cell.outputs:
+            if state < 2:
+                total += _convolution(1, filters, filters, out)
+    return total
+
+
+def _convolution(kernel: int, inputs: int, outputs: int, positions: int) -> Work:
+    """ReLU, convolution and normalization at `positions` outputs."""
+    return Work(
+        dense=kernel * inputs * outputs * positions,
+        elements=(inputs + 2 * outputs) * positions,
+    )
+
+
+def _operation(name: str, filters: int, before: int, after: int, *, strides: bool) -> Work:
+    if name == "identity":
+        if strides:
+            return _convolution(1, filters, filters, after)
+        return Work(elements=filters * after)
+    if name in _PLAIN_KERNELS:
+        return _convolution(_PLAIN_KERNELS[name], filters, filters, after)
+    if match := _FACTORIZED.fullmatch(name):
+        kernel = int(match[1])
+        first = _convolution(kernel, filters, filters, before)
+        return first + _convolution(kernel, filters, filters, after)
+    match = _WINDOW.fullmatch(name)
+    if match is None:
+        raise ValueError(f"The work of the operation {name!r} is not known.")
+    kernel = int(match[2])
+    if match[1] == "sep_conv":
+        depthwise = Work(window=kernel**2 * filters * after, elements=2 * filters * after)
+        once = depthwise + _convolution(1, filters, filters, after)
+        return once + once
+    # Rows, then columns.
+    return Work(window=2 * kernel * filters * after, elements=2 * filters * after)
