@@ -162,7 +162,11 @@ def plan_text(plan: SearchPlan, *, price: float | None) -> str:
         ("children per hour", f"{plan.children_per_hour:,.0f}"),
         ("search", f"{plan.search_hours:,.2f} hours for {plan.num_children:,} children"),
         ("re-ranking", f"{plan.rerank_hours:,.2f} hours"),
-        ("device-hours", f"{plan.device_hours:,.1f}, idle ones included ({plan.device_hours / 24:,.1f} device-days)"),
+        (
+            "device-hours",
+            f"{plan.device_hours:,.1f}, idle ones included "
+            f"({plan.device_hours / 24:,.1f} device-days)",
+        ),
         (
             "beside the paper",
             f"{work_days:,.1f} device-days of work for its {PAPER_CHILDREN:,} children; it took "
