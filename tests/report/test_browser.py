@@ -224,6 +224,12 @@ def test_a_phone_scrolls_down_only(show: Callable[..., Any], report: Path) -> No
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.locator(FIRST_ROW).click()
     assert page.locator("#cells svg").count() == 2
+    edges = page.evaluate(
+        """() => ["#grid-head", "#grid-body [role=row]"].map((row) =>
+             [...document.querySelector(row).children].filter((cell) => cell.offsetWidth)
+               .map((cell) => Math.round(cell.getBoundingClientRect().right)))"""
+    )
+    assert edges[0] == edges[1] and len(edges[0]) == 4  # Headings stand above their columns.
 
 
 def test_several_searches_are_compared(

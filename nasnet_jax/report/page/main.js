@@ -17,15 +17,15 @@
   const several = searches.length > 1;
   const reranked = searches.some((search) => search.rerank.some((value) => !Number.isNaN(value)));
   const columns = [
-    ...(several ? [{ title: "search", width: "minmax(9rem, 2fr)", className: "words", ascends: true,
+    ...(several ? [{ title: "search", width: [9, 2], className: "words", ascends: true,
       key: (search) => search, text: (search) => dot(search) }] : []),
-    { title: "child", width: "minmax(4rem, 1fr)", ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
-    { title: "reward", width: "minmax(5rem, 1fr)", first: !reranked, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
-    { title: "re-ranked", width: "minmax(6rem, 1fr)", first: reranked, key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
-    { title: "parameters", width: "minmax(7rem, 1.2fr)", ascends: true, key: (search, child) => searches[search].params[child], text: (search, child) => number.format(searches[search].params[child]) },
-    { title: "multiply-adds", width: "minmax(8rem, 1.4fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].macs[child], text: (search, child) => number.format(searches[search].macs[child]) },
-    { title: "batch", width: "minmax(4.5rem, 1fr)", className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].batch[child], text: (search, child) => number.format(searches[search].batch[child]) },
-    { title: "status", width: "minmax(6rem, 1fr)", className: "wide words", wide: true, ascends: true, key: (search, child) => searches[search].status[child], text: (search, child) => words.statuses[searches[search].status[child]] },
+    { title: "child", width: [4, 1], ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
+    { title: "reward", width: [5, 1], first: !reranked, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
+    { title: "re-ranked", width: [6, 1], first: reranked, key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
+    { title: "parameters", width: [7, 1.2], ascends: true, key: (search, child) => searches[search].params[child], text: (search, child) => number.format(searches[search].params[child]) },
+    { title: "multiply-adds", width: [8, 1.4], className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].macs[child], text: (search, child) => number.format(searches[search].macs[child]) },
+    { title: "batch", width: [4.5, 1], className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].batch[child], text: (search, child) => number.format(searches[search].batch[child]) },
+    { title: "status", width: [6, 1], className: "wide words", wide: true, ascends: true, key: (search, child) => searches[search].status[child], text: (search, child) => words.statuses[searches[search].status[child]] },
   ];
   const board = new Leaderboard(columns, showChild);
 
@@ -124,8 +124,8 @@
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
   filter();
-  const best = searches.reduce((found, search, index) =>
-    search.reward[search.best] > searches[found].reward[searches[found].best] ? index : found, 0);
+  const topScore = ({ rerank, reward, best }) => Number.isNaN(rerank[best]) ? reward[best] : rerank[best];
+  const best = searches.reduce((found, search, index) => topScore(search) > topScore(searches[found]) ? index : found, 0);
   board.chooseChild(best, searches[best].best);
   setTheme(dark.matches ? "dark" : "light");
   const plots = Object.values(JSON.parse(document.getElementById("plots").textContent));

@@ -12,11 +12,9 @@ class Leaderboard {
     this.sorted = { column: columns.find((column) => column.first), descending: true };
     this.grid = document.getElementById("grid");
     this.body = document.getElementById("grid-body");
-    this.grid.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
-    if (matchMedia("(max-width: 40rem)").matches) {
-      const narrow = columns.filter((column) => !column.wide);
-      this.grid.style.setProperty("--columns", narrow.map((column) => column.width).join(" "));
-    }
+    const narrow = matchMedia("(max-width: 40rem)");
+    narrow.addEventListener("change", () => this.setWidths(narrow.matches));
+    this.setWidths(narrow.matches);
     this.makeHead();
     this.grid.setAttribute("aria-colcount", columns.length);
     this.grid.addEventListener("scroll", () => this.show());
@@ -26,6 +24,14 @@ class Leaderboard {
       if (row) this.choose(Number(row.dataset.index));
     });
     new ResizeObserver(() => this.show()).observe(this.grid);
+  }
+
+  /* A column has a least width in rem and a share of what is left; narrow pages leave some out. */
+  setWidths(narrow) {
+    const widths = this.columns.filter((column) => !(narrow && column.wide)).map((column) => column.width);
+    const least = widths.reduce((sum, [rem]) => sum + rem, 0);
+    this.grid.style.setProperty("--columns", widths.map(([rem, share]) => `minmax(${rem}rem, ${share}fr)`).join(" "));
+    this.grid.style.setProperty("--least", `${least}rem`);
   }
 
   makeHead() {
