@@ -1,5 +1,6 @@
 # make quickstart   searches on real images from start to end, after setting up; a few minutes on two cores
 # make test         the tests, after setting up
+# make parity       published networks beside the packages they come from; half an hour, 10 GB
 # make lint         ruff and mypy
 # make setup        only makes $(VENV)
 #
@@ -9,11 +10,12 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/quickstart
 TESTS ?=
+PARITY ?= .cache/parity
 
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup test lint quickstart clean
+.PHONY: setup test parity lint quickstart clean
 
 setup: $(INSTALLED)
 
@@ -29,6 +31,9 @@ $(INSTALLED): setup.py pyproject.toml constraints/py311.txt constraints/py312.tx
 
 test: setup
 	$(RUN) -m pytest -q $(TESTS)
+
+parity: setup
+	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)
 
 lint: setup
 	$(RUN) -m ruff check .

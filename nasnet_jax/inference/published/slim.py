@@ -72,7 +72,7 @@ def read(file: pathlib.Path) -> Tensors:
             averaged = name + _AVERAGE
             tensors[name] = reader.get_tensor(averaged if averaged in variables else name)
         return tensors
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
         raise ValueError(
             f"The checkpoint {str(prefix)!r} cannot be read: {_first_line(error)} It may have been "
             "cut short: unpack it again, and keep its files together."
