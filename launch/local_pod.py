@@ -60,7 +60,8 @@ class LocalPod:
                 self._start(number, environment)
             status = self._wait()
             for reader in self._readers:
-                reader.join()
+                # Not for ever: what a process started in the background may hold its output open.
+                reader.join(self._grace)
             return status
         finally:
             self._send(signal.SIGKILL)

@@ -109,6 +109,14 @@ def test_signals_reach_every_process(number):
     ]
 
 
+def test_output_held_open_in_the_background_does_not_keep_the_pod():
+    code = "import subprocess; subprocess.Popen(['sleep', '20']); print('done')"
+    started = time.monotonic()
+    done = run(pod("--grace=0.3", code=code, processes=1))
+    assert done.returncode == 0 and "[0] done" in done.stdout
+    assert time.monotonic() - started < 15
+
+
 def test_command_is_needed():
     done = run([sys.executable, str(LAUNCHER), "--processes=2"])
     assert done.returncode == 2 and "command" in done.stderr

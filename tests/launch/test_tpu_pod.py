@@ -295,6 +295,7 @@ def test_code_that_is_copied_is_what_git_does_not_ignore(cloud):
         (["up", *WHERE], COMMAND, "up needs accelerator, runtime, storage"),
         (["up", *WHERE, *TPU], [], "up needs command"),
         (["up", *WHERE, *TPU], ["python", "--workdir=x"], "leave --workdir out"),
+        (["up", *WHERE, *TPU, "--storage=gs://bucket/folder"], COMMAND, "without a folder"),
         (["status", "--name=A_B", "--zone=z"], [], "lower-case"),
     ],
 )
