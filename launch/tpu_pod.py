@@ -358,7 +358,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"{args.action} needs {', '.join(missing)}.")
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,60}", args.name):
         parser.error("--name must be lower-case letters, digits and hyphens, a letter first.")
-    if args.storage and not re.fullmatch(r"gs://[^/]+|[^/]+:/.*", args.storage):
+    if args.storage and not re.fullmatch(r"gs://[^/]+|(?!gs:)[^/:]+:/.*", args.storage):
         parser.error("--storage must be gs://BUCKET, without a folder, or HOST:/SHARE of NFS.")
     if any(word.startswith("--workdir") for word in args.command):
         parser.error("The workdir is STORAGE/NAME: leave --workdir out of the command.")
