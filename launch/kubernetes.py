@@ -99,7 +99,9 @@ def act(args: argparse.Namespace) -> int:
         return 0
     if args.action == "logs":
         return follow(args)
-    status, text = call(args, asks[args.action], stdin=manifest(args) if args.action == "up" else "")
+    status, text = call(
+        args, asks[args.action], stdin=manifest(args) if args.action == "up" else ""
+    )
     if args.action == "status" and status == 0:
         print(final_state(text) or "Running")
         return 0

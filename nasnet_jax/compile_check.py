@@ -1,6 +1,6 @@
 """Compiles an experiment for devices that need not be there, and says whether it would run.
 
-    python -m nasnet_jax.compile_check --config=configs/search_cifar10.py --topology=v5e:4x4
+python -m nasnet_jax.compile_check --config=configs/search_cifar10.py --topology=v5e:4x4
 """
 
 from __future__ import annotations

@@ -80,9 +80,7 @@ def pod_of(environment: Mapping[str, str]) -> Pod | None:
         )
     coordinator = environment["JAX_COORDINATOR_ADDRESS"]
     if not coordinator.rpartition(":")[2].isdigit():
-        raise ValueError(
-            f"JAX_COORDINATOR_ADDRESS must be host:port, but it is {coordinator!r}."
-        )
+        raise ValueError(f"JAX_COORDINATOR_ADDRESS must be host:port, but it is {coordinator!r}.")
     processes = _number(environment, "JAX_NUM_PROCESSES", 1, least=1)
     process = _number(environment, "JAX_PROCESS_ID", 0, least=0)
     if process >= processes:
@@ -129,9 +127,7 @@ def _ending_if_incomplete(pod: Pod) -> Iterator[None]:
         if pod.coordinator is None:
             who = "this process of the cluster that JAX found"
         else:
-            who = (
-                f"process {pod.process_id} of {pod.num_processes} (coordinator {pod.coordinator})"
-            )
+            who = f"process {pod.process_id} of {pod.num_processes} (coordinator {pod.coordinator})"
         print(
             f"Error: the pod was not complete after {pod.start_seconds} s: {who} still waits for "
             "others. See whether every process was started, whether they were given the same "

@@ -1,6 +1,6 @@
 """Says what an experiment would take before it is paid for.
 
-    python -m nasnet_jax.plan --config=configs/search_cifar10.py --topology=v5e-256 --price=1.2
+python -m nasnet_jax.plan --config=configs/search_cifar10.py --topology=v5e-256 --price=1.2
 """
 
 from __future__ import annotations

@@ -113,7 +113,9 @@ def test_local_pod_sums_over_all_processes():
         sys.executable, "launch/local_pod.py", "--processes=2", "--devices_per_process=2",
         "--", sys.executable, "-c", code,
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=80, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=80, check=False
+    )
     assert done.returncode == 0, done.stdout
     for number in range(2):
         assert f"[{number}] sum 6.0 process {number}" in done.stdout

@@ -78,9 +78,7 @@ def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
     )
 
 
-def examine(
-    lowered: jax.stages.Lowered, *, subject: str, where: str, memory: int | None
-) -> Check:
+def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: int | None) -> Check:
     """Compiles a program and looks at it.
 
     Args:

@@ -21,7 +21,9 @@ _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
 _INSTRUCTION = re.compile(
     r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>\(.*?\)|\S+) (?P<op>[\w\-]+)\((?P<rest>.*)$"
 )
-_ARRAY = re.compile(r"(?P<type>[a-z]+\d*(?:e\d+m\d+\w*)?)\[(?P<shape>[\d,]*)\](?:\{(?P<layout>[^}]*)\})?")
+_ARRAY = re.compile(
+    r"(?P<type>[a-z]+\d*(?:e\d+m\d+\w*)?)\[(?P<shape>[\d,]*)\](?:\{(?P<layout>[^}]*)\})?"
+)
 _BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
 _CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|true_computation|false_computation"
@@ -133,9 +135,7 @@ def array_buffer(type_name: str, shape: str, layout: str) -> Buffer:
 
 
 def _names(parts: Iterable[str]) -> set[str]:
-    return {
-        name.strip().lstrip("%") for part in parts for name in part.split(",") if name.strip()
-    }
+    return {name.strip().lstrip("%") for part in parts for name in part.split(",") if name.strip()}
 
 
 def _reachable(start: Iterable[str], called: Mapping[str, set[str]]) -> set[str]:

@@ -138,9 +138,7 @@ def lower_search(
     )
 
 
-def lower_training(
-    config: ml_collections.ConfigDict, devices: Sequence[Any]
-) -> jax.stages.Lowered:
+def lower_training(config: ml_collections.ConfigDict, devices: Sequence[Any]) -> jax.stages.Lowered:
     """Lowers the training step.
 
     Raises:

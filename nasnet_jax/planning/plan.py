@@ -104,7 +104,11 @@ def plan_search(
     ]
     times = [
         child_seconds(
-            speed, child_work(one, size.macro), size, batch_size=child.batch_size, epochs=child.epochs
+            speed,
+            child_work(one, size.macro),
+            size,
+            batch_size=child.batch_size,
+            epochs=child.epochs,
         )
         / shards
         for one in drawn

@@ -33,9 +33,7 @@ def run_rows(times: Sequence[float], num_devices: int) -> Schedule:
     return Schedule(seconds, 1 - float(sum(times)) / (seconds * num_devices))
 
 
-def deal_by_cost(
-    times: Sequence[float], costs: Sequence[float], num_devices: int
-) -> Schedule:
+def deal_by_cost(times: Sequence[float], costs: Sequence[float], num_devices: int) -> Schedule:
     """Rows of similar cost, as the child trainer deals them.
 
     Args:

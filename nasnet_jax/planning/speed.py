@@ -152,9 +152,7 @@ def calibration_architectures(num_blocks: int) -> list[tuple[str, Architecture]]
     """One for each operation, all of whose blocks use it, and a few drawn at random."""
     found = []
     for name in OPERATIONS:
-        blocks = tuple(
-            Block(number, number + 1, name, name) for number in range(num_blocks)
-        )
+        blocks = tuple(Block(number, number + 1, name, name) for number in range(num_blocks))
         cell = Cell(blocks=blocks)
         found.append((name, Architecture(normal=cell, reduction=cell)))
     rng = np.random.default_rng(1)

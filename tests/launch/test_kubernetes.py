@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "launch" / "kubernetes.py"
-COMMAND = ["python", "-m", "nasnet_jax.search", "--config=it's \"quoted\": {a, b}.py"]
+COMMAND = ["python", "-m", "nasnet_jax.search", '--config=it\'s "quoted": {a, b}.py']
 KINDS = {
     "tpu": ["--accelerator=tpu-v5-lite-podslice", "--topology=4x4", "--nodes=4", "--devices=4",
             "--bucket=my-bucket", "--slices=2"],
@@ -101,7 +101,9 @@ def test_dry_run_applies_nothing(kubectl, kind):
 
 
 def test_server_that_does_not_answer_is_asked_again(kubectl):
-    lost = "mkdir $FAKE/once 2>/dev/null && { echo 'connection refused' >&2; exit 1; }; echo created"
+    lost = (
+        "mkdir $FAKE/once 2>/dev/null && { echo 'connection refused' >&2; exit 1; }; echo created"
+    )
     assert kubectl("up", *arguments("gpu"), does=lost).returncode == 0
     assert len(kubectl.calls()) == 2
 

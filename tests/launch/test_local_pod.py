@@ -41,7 +41,9 @@ def test_every_process_gets_its_place_and_its_lines_a_prefix():
 
 def test_dry_run_prints_commands_that_work_and_runs_nothing(tmp_path):
     made = tmp_path / "made"
-    code = f"import os, pathlib; pathlib.Path({str(made)!r}).write_text(os.environ['JAX_PROCESS_ID'])"
+    code = (
+        f"import os, pathlib; pathlib.Path({str(made)!r}).write_text(os.environ['JAX_PROCESS_ID'])"
+    )
     done = run(pod("--dry-run", code=code, processes=2))
     assert done.returncode == 0 and not made.exists()
     first, second = done.stdout.splitlines()
@@ -52,9 +54,7 @@ def test_dry_run_prints_commands_that_work_and_runs_nothing(tmp_path):
 
 def test_first_failure_ends_all_and_gives_the_exit_status():
     code = (
-        "import os, sys, time\n"
-        "if os.environ['JAX_PROCESS_ID'] == '1': sys.exit(7)\n"
-        "time.sleep(60)"
+        "import os, sys, time\nif os.environ['JAX_PROCESS_ID'] == '1': sys.exit(7)\ntime.sleep(60)"
     )
     started = time.monotonic()
     done = run(pod("--grace=0.3", code=code))

@@ -101,7 +101,9 @@ def test_job_that_is_queued_is_not_submitted_twice(slurm, wanted):
     [(0, 0, False), (1, 0, False), (75, 0, True), (69, 0, True), (137, 0, True), (75, 3, False)],
 )
 def test_job_goes_back_into_the_queue_only_to_resume(slurm, status, restarts, requeued):
-    slurm.does("srun", f'echo "$JAX_COORDINATOR_PORT $XLA_FLAGS $NASNET_JAX_DISTRIBUTED"; exit {status}')
+    slurm.does(
+        "srun", f'echo "$JAX_COORDINATOR_PORT $XLA_FLAGS $NASNET_JAX_DISTRIBUTED"; exit {status}'
+    )
     done = slurm.run(
         "run_job", "3", "/shared/run-1", *COMMAND,
         SLURM_JOB_ID="123456", SLURM_RESTART_COUNT=str(restarts), XLA_FLAGS="--other=1",

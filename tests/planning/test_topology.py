@@ -44,7 +44,8 @@ def test_what_is_written_is_read_again(name, exponent):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "v5e", "v5e:4", "v5e:0x4", "v5e:4x4x4", "v5e-3", "v5e-0", "v4-3", "h100:2x2", "v9-8"]
+    "text",
+    ["", "v5e", "v5e:4", "v5e:0x4", "v5e:4x4x4", "v5e-3", "v5e-0", "v4-3", "h100:2x2", "v9-8"],
 )
 def test_nonsense_is_explained(text):
     with pytest.raises(ValueError, match="is no topology"):
