@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from nasnet_jax.nn.heads import Head
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
-from nasnet_jax.nn.nasnet import Head
 from nasnet_jax.nn.tape import (
     CellArrays,
     CellParameters,

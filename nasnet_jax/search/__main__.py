@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -13,9 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of the experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; resumed if it has begun.")
 flags.mark_flags_as_required(["config", "workdir"])
-
-PROGRESS_SECONDS = 5.0
-"""A line of progress is printed at most this often."""
 
 
 def main(argv: list[str]) -> None:
@@ -32,33 +29,30 @@ def main(argv: list[str]) -> None:
         distributed.initialize()
     import jax
 
+    from nasnet_jax.report.run import load_runs
+    from nasnet_jax.report.terminal import ProgressLine, best_text
     from nasnet_jax.report.text import architecture_text
     from nasnet_jax.search.loop import BEST_FILE, Progress, run
     from nasnet_jax.space import Architecture
 
     workdir = os.path.abspath(str(_WORKDIR.value))
-    last = 0.0
+    line = ProgressLine()
 
     def on_progress(progress: Progress) -> None:
-        nonlocal last
         if jax.process_index() > 0:
             return
-        if time.time() - last < PROGRESS_SECONDS and progress.share < 1.0:
-            return
-        last = time.time()
         best = "-" if progress.best_reward is None else f"{progress.best_reward:.4f}"
-        print(
+        line.show(
             f"{progress.phase}: {progress.share:6.1%}, {progress.children} children, "
-            f"best reward {best}, {(progress.seconds_left or 0) / 60:.1f} min left",
-            flush=True,
+            f"best reward {best}, {(progress.seconds_left or 0) / 60:.1f} min left"
         )
 
-    with ending_for_people():
+    with ending_for_people(), contextlib.closing(line):
         summary = run(_CONFIG.value, workdir, on_progress=on_progress)
     if jax.process_index() > 0:
         return
     best = Architecture.load(os.path.join(workdir, BEST_FILE))
-    print(f"\n{architecture_text(best)}\n")
+    print(f"\n{best_text(load_runs([workdir])[0])}\n\n{architecture_text(best)}\n")
     for name, value in summary.items():
         print(f"{name}: {value}")
     print(f"\nEverything is in {workdir}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ml_collections
 
+from nasnet_jax.config_checks import check_at_least
 from nasnet_jax.space import Macro
 
 
@@ -99,22 +100,20 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     Raises:
       ValueError: naming the field, its value and what is allowed.
     """
-    for name, least in (
-        ("num_children", 1),
-        ("children_per_batch", 1),
-        ("child.epochs", 1),
-        ("child.batch_size", 1),
-        ("dataset.num_validation", 1),
-        ("rerank.top_k", 0),
-        ("rerank.epochs", 1),
-        ("checkpoints_to_keep", 1),
-        ("mesh.data", 1),
-    ):
-        value = config
-        for part in name.split("."):
-            value = value[part]
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, but it is {value}.")
+    check_at_least(
+        config,
+        (
+            ("num_children", 1),
+            ("children_per_batch", 1),
+            ("child.epochs", 1),
+            ("child.batch_size", 1),
+            ("dataset.num_validation", 1),
+            ("rerank.top_k", 0),
+            ("rerank.epochs", 1),
+            ("checkpoints_to_keep", 1),
+            ("mesh.data", 1),
+        ),
+    )
     if not 2 <= config.num_blocks <= 7:
         raise ValueError(f"num_blocks (B) must be from 2 to 7, but it is {config.num_blocks}.")
     if config.child.batch_size % config.mesh.data:

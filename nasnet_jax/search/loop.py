@@ -16,11 +16,14 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from clu import metric_writers
+from flax import traverse_util
 from jax.experimental import multihost_utils
 
 from nasnet_jax.data.builtin import FakeSpec
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.preemption import Preemption, preemption
+from nasnet_jax.report import LiveReport, write_report
+from nasnet_jax.report.drawing import architecture_image
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
 from nasnet_jax.search.config import check_config
@@ -64,7 +67,8 @@ def run(
 
     Args:
       config: see `nasnet_jax.search.config.default_config`.
-      workdir: a folder, in a pod one that all processes see; gets `history.csv`, `best_architecture.json`, `summary.json`, TensorBoard's files and
+      workdir: a folder, in a pod one that all processes see; gets `history.csv`,
+        `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files and
         checkpoints.
       on_progress: told after every compiled call.
 
@@ -110,9 +114,13 @@ def run(
         search.seconds["data"] = time.time() - started
         with search.timed("compile"):
             trainer.compile()
+        writer.write_hparams(traverse_util.flatten_dict(config.to_dict(), sep="."))
         search.search()
         search.rerank()
-        return search.write_results()
+        summary = search.write_results()
+        if jax.process_index() == 0:
+            write_report(folder)
+        return summary
 
 
 class Search:
@@ -144,6 +152,8 @@ class Search:
         self._signals = signals
         self._on_progress = on_progress
         self._trained = 0
+        self._live_report = LiveReport(folder)
+        self._drawn: str | None = None
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -196,6 +206,11 @@ class Search:
         }
         self._writer.write_scalars(len(self.history), scalars)
         self._writer.write_histograms(len(self.history), {"rewards": np.asarray(rewards)})
+        best = self.history.winner()
+        if best.one_line != self._drawn:
+            self._drawn = best.one_line
+            image = architecture_image(best.architecture)
+            self._writer.write_images(len(self.history), {"best_cells": image[np.newaxis]})
         self._writer.flush()
 
     def _train(
@@ -285,6 +300,8 @@ class Search:
     def _save(self) -> None:
         self._checkpoints.save(self.step, self.state, self.history)
         self.write_results()
+        if jax.process_index() == 0:
+            self._live_report.update()
 
     def write_results(self) -> dict[str, Any]:
         """Writes the history, the best architecture and the summary; returns the summary.

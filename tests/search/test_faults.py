@@ -83,15 +83,6 @@ def test_killed_search_resumes_to_the_same_history(
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
             assert process.wait(LIMIT) == -signal.SIGKILL, moment
-    # The fifth start is told to end and comes to it by itself; the sixth finishes.
-    with started(tiny_file, workdir) as process:
-        before = (workdir / "summary.json").stat().st_mtime_ns
-        time.sleep(1.0)
-        process.send_signal(signal.SIGTERM)
-        process.wait(LIMIT)
-        # Before the handler stands, SIGTERM ends the process as it ends any other.
-        assert process.returncode in (EXIT_CODE, -signal.SIGTERM)
-        assert (workdir / "summary.json").stat().st_mtime_ns == before
     subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
     assert history_rows(workdir) == history_rows(finished)
     best = "best_architecture.json"
@@ -116,7 +107,9 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
     assert not json.loads((workdir / "summary.json").read_text(encoding="utf-8"))["finished"]
     done = history_rows(workdir)
     assert 3 <= len(done) < 9
-    assert done == history_rows(finished)[: len(done)]
+    # The re-ranking comes after the search.
+    undisturbed = [row | {"rerank_reward": ""} for row in history_rows(finished)]
+    assert done == undisturbed[: len(done)]
 
 
 @pytest.mark.timeout(600)
