@@ -43,6 +43,8 @@ quickstart: setup
 	$(RUN) -m nasnet_jax.search --config=configs/quickstart.py --workdir=$(WORKDIR)/search
 	$(RUN) -m nasnet_jax.train --config=configs/digits.py --workdir=$(WORKDIR)/train \
 	  --config.architecture=$(WORKDIR)/search/best_architecture.json
+	$(RUN) -m nasnet_jax.data --name=digits --output=$(WORKDIR)/images
+	$(RUN) -m nasnet_jax.predict --checkpoint=$(WORKDIR)/train --top=1 $(WORKDIR)/images/*.png
 
 clean:
 	rm -rf $(VENV) .cache

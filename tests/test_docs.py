@@ -35,6 +35,7 @@ RUN_BY: dict[str, str] = {
     r"python -m nasnet_jax\.draw nasnet_a": HERE,
     r"python -m nasnet_jax\.describe": "tests/test_describe.py",
     r"python -m nasnet_jax\.report": "tests/report/test_main.py",
+    r"python -m nasnet_jax\.data ": "tests/data/test_main.py",
     r"python -m nasnet_jax\.predict": "tests/test_predict.py",
     r"python -m nasnet_jax\.export": "tests/test_export.py",
     r"python -m nasnet_jax\.evaluate": "tests/test_evaluate.py",

@@ -1,0 +1,41 @@
+"""Writes test images as files: `python -m nasnet_jax.data --name=digits --output=DIR`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from absl import app, flags
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_NAME = flags.DEFINE_string("name", None, "digits, fake, folder:PATH, or a name of TFDS.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Of TFDS; its own default if left out.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the files, named NUMBER_CLASS.png.")
+_COUNT = flags.DEFINE_integer("count", 5, "Images to write, from the first on.", lower_bound=1)
+flags.mark_flags_as_required(["name", "output"])
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line, and writes and names the files."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.data import load_arrays
+
+    with ending_for_people():
+        dataset = load_arrays(_NAME.value, data_dir=_DATA_DIR.value)
+        folder = pathlib.Path(_OUTPUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(min(_COUNT.value, len(dataset.test_images))):
+            # A grey image has no third axis as a file.
+            image = dataset.test_images[number].squeeze()
+            label = dataset.class_names[dataset.test_labels[number]].replace(os.sep, "-")
+            path = folder / f"{number}_{label}.png"
+            Image.fromarray(image).save(path)
+            print(path)
+
+
+if __name__ == "__main__":
+    app.run(main)
