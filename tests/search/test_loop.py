@@ -13,7 +13,6 @@ import pytest
 from nasnet_jax.search.loop import Progress, run
 from nasnet_jax.space import Architecture
 
-
 Rows = Callable[[Path], list[dict[str, str]]]
 
 
