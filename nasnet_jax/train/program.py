@@ -161,7 +161,10 @@ class TrainProgram:
 
     def _init(self) -> TrainState:
         """The state before the first step, from `config.seed`."""
-        network = self._make_for_training(rngs=nnx.Rngs(self.config.seed))
+        # A generator that is one operation of XLA: hundreds of kernels drawn by JAX's own default
+        # would take minutes to compile.
+        key = jax.random.key(self.config.seed, impl="rbg")
+        network = self._make_for_training(rngs=nnx.Rngs(key))
         return self.start(nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
 
     def start(self, parameters: nnx.State, statistics: nnx.State) -> TrainState:
