@@ -70,21 +70,20 @@ def compare(peer: str, folder: pathlib.Path) -> list[dict[str, str | int | float
     if _UPDATE_GOLDENS.value:
         np.savez(GOLDENS / f"{peer}.npz", **theirs)
     goldens = np.load(GOLDENS / f"{peer}.npz")
-    rows = [
-        {"peer": peer, "compared": "golden file", "size": int(size), "difference": difference}
-        for size, logits in theirs.items()
-        for difference in [relative_difference(goldens[size], logits)]
-    ]
+    rows: list[dict[str, str | int | float]] = []
+    for size, logits in theirs.items():
+        difference = relative_difference(goldens[size], logits)
+        row = {"peer": peer, "compared": "golden file", "size": int(size), "difference": difference}
+        rows.append(row)
     for ending in endings:
-        file, model = files / f"{peer}{ending}", files / "model"
+        file, model = files / f"{peer}{ending}", files / f"{peer}_model"
         # Reading .pth needs PyTorch, which is where the peer is.
         reader = python if ending == ".pth" else sys.executable
         import_file(reader, source, file, model)
-        rows += [
-            {"peer": peer, "compared": file.name, "size": size, "difference": difference}
-            for size in made_up.SIZES[network]
-            for difference in [relative_difference(logits_of(model, file, size), theirs[str(size)])]
-        ]
+        for size, logits in logits_of(model, file, made_up.SIZES[network]).items():
+            difference = relative_difference(logits, theirs[str(size)])
+            row = {"peer": peer, "compared": file.name, "size": size, "difference": difference}
+            rows.append(row)
     return rows
 
 
@@ -108,20 +107,23 @@ def import_file(python: str, source: str, file: pathlib.Path, model: pathlib.Pat
     subprocess.run([*command, *arguments], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
-def logits_of(model: pathlib.Path, file: pathlib.Path, size: int) -> np.ndarray:
-    """What the imported network makes of the made-up image.
+def logits_of(
+    model: pathlib.Path, file: pathlib.Path, sizes: tuple[int, ...]
+) -> dict[int, np.ndarray]:
+    """What the imported network makes of the made-up image of each size.
 
     Without a classifier, the made-up one is applied, so that there are logits to compare.
     """
     import nasnet_jax
 
     network = nasnet_jax.load(model).network
-    images = made_up.images(size)
-    output = np.asarray(network(images))
+    outputs = {size: np.asarray(network(made_up.images(size))) for size in sizes}
     if not file.stem.endswith("_no_top"):
-        return output
-    kernel = made_up.tensor("predictions/kernel", (output.shape[-1], 1000))
-    return output @ kernel + made_up.tensor("predictions/bias", (1000,))
+        return outputs
+    (features,) = {output.shape[-1] for output in outputs.values()}
+    kernel = made_up.tensor("predictions/kernel", (features, 1000))
+    bias = made_up.tensor("predictions/bias", (1000,))
+    return {size: output @ kernel + bias for size, output in outputs.items()}
 
 
 def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:

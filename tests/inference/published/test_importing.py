@@ -27,9 +27,7 @@ def shapes_count(shapes: dict[str, tuple[int, ...]], *, but: tuple[str, ...] = (
     "source, network, tensors, parameters",
     [
         ("keras", "mobile", 1126, 5_326_716),
-        ("keras", "large", 1546, 88_949_818),
         ("timm", "large", 1546, 88_949_818),
-        ("cadene", "mobile", 1126, 5_326_716),
     ],
 )
 def test_published_counts(source: str, network: str, tensors: int, parameters: int) -> None:
