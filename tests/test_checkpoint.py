@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -20,7 +22,8 @@ def manager(tmp_path):
 
 
 def damage(manager: ocp.CheckpointManager, step: int) -> None:
-    files = [path for path in (manager.directory / str(step)).rglob("*") if path.is_file()]
+    folder = Path(manager.directory) / str(step)
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     for path in files:
         path.write_bytes(b"?")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import ml_collections
@@ -169,13 +169,6 @@ def preparation(preprocessing: Preprocessing) -> Prepare:
     return prepare
 
 
-class Working(Protocol):
-    """What the devices are computing, such as a `jax.Array`."""
-
-    def is_ready(self) -> bool:
-        """Whether it has been computed."""
-
-
 class DeviceFeed:
     """Brings batches onto the devices in a thread of its own, ahead of the training.
 
@@ -225,12 +218,12 @@ class DeviceFeed:
             return True
         return False
 
-    def next(self, working: Working | None) -> dict[str, jax.Array]:
+    def next(self, working: Any) -> dict[str, jax.Array]:
         """Returns the next batch.
 
         Args:
-            working: A result that the devices are computing; while they do, waiting costs nothing
-                and is not counted.
+            working: A `jax.Array` that the devices are computing, or None (`is_ready` is missing in
+                the array's type); while they compute, waiting costs nothing and is not counted.
         """
         waited_from = time.perf_counter()
         while True:
