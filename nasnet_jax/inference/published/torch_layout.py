@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 import pickle
+import warnings
 
 import safetensors
 import safetensors.numpy
@@ -85,12 +86,21 @@ def _read_pickled(file: pathlib.Path) -> Tensors:
     import torch
 
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        with warnings.catch_warnings():
+            # About old pickle protocols; what matters is raised.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch's own words advise to load it unsafely.
         raise ValueError(
-            f"{str(file)!r} cannot be read as PyTorch's weights: {reason} It may have been cut "
-            "short: get it again. Files that hold more than weights are not read."
+            f"{str(file)!r} is damaged, or holds more than weights, which is not read because it "
+            "could run code. Save the network's state_dict() alone."
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise ValueError(
+            f"{str(file)!r} cannot be read as PyTorch's weights: {reason}. It may have been cut "
+            "short: get it again."
         ) from error
     if not isinstance(content, dict) or not all(
         isinstance(value, torch.Tensor) for value in content.values()

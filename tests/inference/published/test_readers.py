@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import pickle
 from pathlib import Path
 from types import ModuleType
 
@@ -54,6 +56,24 @@ def test_safetensors(made_up: ModuleType) -> None:
 def test_pytorch_files(file: str, made_up: ModuleType) -> None:
     pytest.importorskip("torch", reason="reading .pth needs PyTorch, which nothing else here does")
     assert_made_up(torch_layout.read(PEER_FILES / file), TORCH_SHAPES, made_up)
+
+
+def test_pytorch_files_that_hold_more_than_weights_or_less(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="reading .pth needs PyTorch, which nothing else here does")
+    file = tmp_path / "weights.pth"
+    for name in ("small.pth", "small_2018.pth"):
+        file.write_bytes((PEER_FILES / name).read_bytes()[:1200])
+        with pytest.raises(ValueError, match="cut short"):
+            torch_layout.read(file)
+    file.write_bytes(pickle.dumps(print))
+    with pytest.raises(ValueError, match="could run code"):
+        torch_layout.read(file)
+
+
+def test_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs PyTorch.*give the .safetensors"):
+        torch_layout.read(PEER_FILES / "small.pth")
 
 
 def test_slim_checkpoint_with_averages(tmp_path: Path, made_up: ModuleType) -> None:
