@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
+import jax
+
+from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
 from nasnet_jax.preemption import EXIT_CODE, Preempted
 
 
@@ -13,12 +17,21 @@ from nasnet_jax.preemption import EXIT_CODE, Preempted
 def ending_for_people() -> Iterator[None]:
     """Ends the process in place of a traceback.
 
-    A run that a signal ended exits with `EXIT_CODE`; one that cannot work says why and exits with 1.
+    A run that a signal ended exits with `EXIT_CODE`, one whose pod lost a process with
+    `INCOMPLETE_EXIT_CODE`; one that cannot work says why and exits with 1.
     """
     try:
         yield
     except Preempted as stop:
         print(f"{stop} The same command resumes it.", file=sys.stderr)
         sys.exit(EXIT_CODE)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        print(
+            f"The pod broke: {error}\nThe same command resumes the run.", file=sys.stderr, flush=True
+        )
+        # At once: an orderly end would wait for the others.
+        os._exit(INCOMPLETE_EXIT_CODE)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"Error: {error}")

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from PIL import Image
 
 import nasnet_jax
-from nasnet_jax import predict
 from nasnet_jax.inference import open_image
 
 
@@ -53,13 +50,11 @@ def test_the_command_prints_what_the_model_predicts(
 
 
 def test_a_table_has_one_line_for_each_class(
-    model_folder: Path, photographs: list[Path], capsys: pytest.CaptureFixture[str]
+    model_folder: Path, photographs: list[Path]
 ) -> None:
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver((predict._CHECKPOINT, str(model_folder)), (predict._TOP, 3)):
-        predict.main(["predict", *map(str, photographs)])
-    lines = capsys.readouterr().out.splitlines()
+    done = command(f"--checkpoint={model_folder}", *photographs, "--top=3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
     assert [lines[0], lines[4]] == [str(path) for path in photographs]
     shares = [float(line.split()[0].rstrip("%")) for line in lines[1:4]]
     assert shares == sorted(shares, reverse=True)

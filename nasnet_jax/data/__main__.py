@@ -25,8 +25,8 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.data import load_arrays
 
     with ending_for_people():
-        dataset = load_arrays(_NAME.value, data_dir=_DATA_DIR.value)
-        folder = pathlib.Path(_OUTPUT.value)
+        dataset = load_arrays(str(_NAME.value), data_dir=_DATA_DIR.value)
+        folder = pathlib.Path(str(_OUTPUT.value))
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(min(_COUNT.value, len(dataset.test_images))):
             # A grey image has no third axis as a file.

@@ -1,6 +1,6 @@
 """The programs of a search and of a training, lowered for devices that need not be there.
 
-They are the programs that run, made of the same `ChildProgram` and `TrainProgram`; only the arrays
+They are the programs that run, made of the same `make_child_program` and `TrainProgram`; only the arrays
 are replaced by their shapes.
 """
 
@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nasnet_jax.nn.layers import LayerConfig
-from nasnet_jax.nn.supernet import Supernet, architecture_arrays
+from nasnet_jax.nn.supernet import architecture_arrays
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Topology
-from nasnet_jax.search.child_program import ChildProgram, Control, Data
+from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import config_architecture
 from nasnet_jax.train.program import TrainProgram
@@ -62,22 +60,6 @@ def topology_devices(topology: Topology) -> list[Any]:
     return list(description.devices)
 
 
-def child_program(config: ml_collections.ConfigDict, size: SearchSize) -> ChildProgram:
-    """The program that the child trainer runs with this configuration."""
-    child = config.child
-    layers = LayerConfig(dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False)
-    return ChildProgram(
-        supernet=Supernet(size.macro, config.num_blocks, layers),
-        batch_size=child.batch_size,
-        learning_rate=child.learning_rate,
-        momentum=child.momentum,
-        weight_decay=child.weight_decay,
-        max_grad_norm=child.max_grad_norm,
-        crop_padding=child.crop_padding,
-        flip=child.flip,
-    )
-
-
 def lower_search(
     config: ml_collections.ConfigDict, size: SearchSize, devices: Sequence[Any]
 ) -> jax.stages.Lowered:
@@ -104,7 +86,7 @@ def lower_search(
             lambda x: jax.ShapeDtypeStruct((children, *x.shape), x.dtype, sharding=by_child), tree
         )
 
-    program = child_program(config, size)
+    program = make_child_program(config, size.macro)
     one = architecture_arrays(
         Architecture.from_decisions(np.zeros(10 * config.num_blocks, np.int32))
     )

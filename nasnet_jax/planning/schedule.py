@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
+from nasnet_jax.search.dealing import deal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,7 @@ def run_rows(times: Sequence[float], num_devices: int) -> Schedule:
         num_devices: Children in a row.
     """
     rows = [times[start : start + num_devices] for start in range(0, len(times), num_devices)]
-    seconds = float(sum(max(row) for row in rows))
-    return Schedule(seconds, 1 - float(sum(times)) / (seconds * num_devices))
+    return _schedule(rows, num_devices)
 
 
 def deal_by_cost(times: Sequence[float], costs: Sequence[float], num_devices: int) -> Schedule:
@@ -41,5 +40,11 @@ def deal_by_cost(times: Sequence[float], costs: Sequence[float], num_devices: in
         costs: What is known before: multiply-adds.
         num_devices: Children in a row.
     """
-    order = np.argsort(np.asarray(costs), kind="stable")
-    return run_rows([times[index] for index in order], num_devices)
+    rows = deal(costs, num_devices)
+    return _schedule([[times[index] for index in row] for row in rows], num_devices)
+
+
+def _schedule(rows: Sequence[Sequence[float]], num_devices: int) -> Schedule:
+    seconds = float(sum(max(row) for row in rows))
+    busy = float(sum(sum(row) for row in rows))
+    return Schedule(seconds, 1 - busy / (seconds * num_devices))

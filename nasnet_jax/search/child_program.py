@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from nasnet_jax.data.augment import random_crop_flip, standardize
+from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.supernet import ArchitectureArrays, Supernet
+from nasnet_jax.space import Macro
 
 
 class Data(NamedTuple):
@@ -222,3 +225,19 @@ class ChildProgram:
             correct = lax.psum(correct, "data")
             finite = lax.pmin(finite.astype(jnp.int32), "data") > 0
         return child._replace(finite=finite), Result(correct, finite)
+
+
+def make_child_program(config: ml_collections.ConfigDict, macro: Macro) -> ChildProgram:
+    """The program of a search's configuration, for networks of this skeleton."""
+    child = config.child
+    layers = LayerConfig(dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False)
+    return ChildProgram(
+        supernet=Supernet(macro, config.num_blocks, layers),
+        batch_size=child.batch_size,
+        learning_rate=child.learning_rate,
+        momentum=child.momentum,
+        weight_decay=child.weight_decay,
+        max_grad_norm=child.max_grad_norm,
+        crop_padding=child.crop_padding,
+        flip=child.flip,
+    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
@@ -17,10 +16,10 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
-from nasnet_jax.nn.layers import LayerConfig
-from nasnet_jax.nn.supernet import Supernet, architecture_arrays
-from nasnet_jax.search.child_program import ChildProgram, Control, Data
+from nasnet_jax.nn.supernet import architecture_arrays
+from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
+from nasnet_jax.search.dealing import deal
 from nasnet_jax.space import Architecture, Cost, cost
 
 
@@ -77,19 +76,7 @@ class ChildTrainer:
         child = config.child
         self.mesh = mesh
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
-        layers = LayerConfig(
-            dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False
-        )
-        self._program = ChildProgram(
-            supernet=Supernet(self.macro, config.num_blocks, layers),
-            batch_size=child.batch_size,
-            learning_rate=child.learning_rate,
-            momentum=child.momentum,
-            weight_decay=child.weight_decay,
-            max_grad_norm=child.max_grad_norm,
-            crop_padding=child.crop_padding,
-            flip=child.flip,
-        )
+        self._program = make_child_program(config, self.macro)
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
         )
@@ -171,9 +158,7 @@ class ChildTrainer:
         """
         canonical = [architecture.canonical() for architecture in architectures]
         costs = [self.cost(architecture).macs for architecture in canonical]
-        width = self.mesh.shape["arch"]
-        by_cost = sorted(range(len(canonical)), key=lambda index: costs[index])
-        rows = [by_cost[start : start + width] for start in range(0, len(by_cost), width)]
+        rows = deal(costs, self.mesh.shape["arch"])
         results: list[ChildResult | None] = [None] * len(canonical)
         for number, row in enumerate(rows):
 
