@@ -70,7 +70,7 @@ def test_pytorch_files_that_hold_more_than_weights_or_less(tmp_path: Path) -> No
         torch_layout.read(file)
 
 
-def test_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs PyTorch.*give the .safetensors"):
         torch_layout.read(PEER_FILES / "small.pth")
