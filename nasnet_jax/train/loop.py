@@ -40,6 +40,9 @@ ARCHITECTURE_FILE = "architecture.json"
 SUMMARY_FILE = "summary.json"
 PARAMETERS_FILE = "parameters.txt"
 CHECKPOINTS = "checkpoints"
+PROFILE_AFTER = 10
+"""Steps of a session before the profile, so that nothing is compiled in it."""
+PROFILE_STEPS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +193,7 @@ class Training:
         self.best_accuracy = checkpoints.best_accuracy
         self.seconds = 0.0
         self._config = config
-        self._model = folder / MODEL_FOLDER
+        self._folder = folder
         self._data = data
         self._program = program
         self._description = description
@@ -204,10 +207,6 @@ class Training:
         self._hooks: list[Callable[[int], Any]] = [
             periodic_actions.ReportProgress(num_train_steps=total, writer=writer)
         ]
-        if config.profile:
-            self._hooks.append(
-                periodic_actions.Profile(logdir=folder, every_secs=None, first_profile=10)
-            )
         self._test_every = max(1, round(config.checkpoint_epochs * program.steps_per_epoch))
 
     @property
@@ -224,6 +223,16 @@ class Training:
         """Makes the steps that are left and returns the last evaluation."""
         begun = time.time()
         self.step = int(state.step)
+        if self._config.profile:
+            self._hooks.append(
+                periodic_actions.Profile(
+                    logdir=self._folder,
+                    first_profile=self.step + PROFILE_AFTER,
+                    num_profile_steps=PROFILE_STEPS,
+                    profile_duration_ms=None,
+                    every_secs=None,
+                )
+            )
         evaluation: Evaluation | None = None
         batches = self._data.train_batches(self._config, start_step=self.step)
 
@@ -264,7 +273,7 @@ class Training:
             self._checkpoints.save(self.step, state, evaluation.top1)
             if is_last or evaluation.top1 > self.best_accuracy:
                 served = self._program.served(state)
-                save_model(self._model, self._description, served.parameters, served.statistics)
+                save_model(self._folder / MODEL_FOLDER, self._description, served.parameters, served.statistics)
             self.best_accuracy = max(self.best_accuracy, evaluation.top1)
             self._pace.pause()
         elif stop is not None:
