@@ -272,8 +272,8 @@ class Training:
             evaluation = self._evaluate(state)
             self._checkpoints.save(self.step, state, evaluation.top1)
             if is_last or evaluation.top1 > self.best_accuracy:
-                served = self._program.served(state)
-                save_model(self._folder / MODEL_FOLDER, self._description, served.parameters, served.statistics)
+                model = self._folder / MODEL_FOLDER
+                save_model(model, self._description, *self._program.served(state))
             self.best_accuracy = max(self.best_accuracy, evaluation.top1)
             self._pace.pause()
         elif stop is not None:
