@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from absl import logging
 
+from nasnet_jax.checkpoint import restore_newest
 from nasnet_jax.search.history import History
 
 FOLDER = "checkpoints"
@@ -47,30 +47,17 @@ class SearchCheckpoints:
         Raises:
           ValueError: if there are checkpoints and none can be read.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        problems = []
-        for step in steps:
-            try:
-                restored = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
-                        strategy=ocp.args.StandardRestore(abstract_strategy_state),
-                        history=ocp.args.StandardRestore(),
-                    ),
-                )
-            # What a damaged file raises depends on where it is damaged, in several libraries.
-            except Exception as error:  # noqa: BLE001
-                problems.append(f"checkpoint {step}: {type(error).__name__}: {error}")
-                logging.warning("Checkpoint %s cannot be read, trying the one before.", step)
-                self._manager.delete(step)
-                continue
-            return step, restored["strategy"], History.from_arrays(restored["history"])
-        if problems:
-            raise ValueError(
-                "No checkpoint of this search can be read. Choose another --workdir to start "
-                "anew.\n" + "\n".join(problems)
-            )
-        return None
+        found = restore_newest(
+            self._manager,
+            ocp.args.Composite(
+                strategy=ocp.args.StandardRestore(abstract_strategy_state),
+                history=ocp.args.StandardRestore(),
+            ),
+        )
+        if found is None:
+            return None
+        step, restored = found
+        return step, restored["strategy"], History.from_arrays(restored["history"])
 
     def close(self) -> None:
         """Ends the manager's threads."""
