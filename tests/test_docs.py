@@ -39,7 +39,7 @@ RUN_BY: dict[str, str] = {
     r"python -m nasnet_jax\.predict": "tests/test_predict.py",
     r"python -m nasnet_jax\.export": "tests/test_export.py",
     r"python -m nasnet_jax\.import_weights": "tests/inference/published/test_importing.py",
-    r"python -m nasnet_jax\.evaluate": "tests/test_evaluate.py",
+    r"python -m nasnet_jax\.evaluate": "tests/train/test_measure.py",
     r"python examples/own_images\.py": "tests/examples/test_own_images.py",
     r"python launch/local_pod\.py": "tests/test_distributed.py",
     r"(python )?launch/\S+|sbatch|kubectl|sky|docker|gcloud": POD,

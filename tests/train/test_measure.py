@@ -11,9 +11,9 @@ import pytest
 from flax import nnx
 
 from nasnet_jax.data import load_arrays
-from nasnet_jax.evaluate import evaluate
 from nasnet_jax.inference import ModelDescription, Preprocessing, save_model
 from nasnet_jax.space import Architecture, Macro
+from nasnet_jax.train.measure import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_command_prints_it(digits_model):
     command = [sys.executable, "-m", "nasnet_jax.evaluate", f"--checkpoint={folder}", "--json"]
     done = subprocess.run(
         [*command, "--dataset=digits"], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).resolve().parent.parent,
+        cwd=Path(__file__).resolve().parents[2],
     )
     found = json.loads(done.stdout)
     assert found["count"] == 360 and 0 <= found["top1"] <= found["top5"] <= 1
