@@ -368,7 +368,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Acts, and explains what stopped it."""
     pod = Pod(parse(argv))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell in which this runs in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return act(pod)
     except LaunchError as error:
