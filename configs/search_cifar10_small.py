@@ -15,7 +15,9 @@ def get_config():
     config = default_config()
     config.num_children = 300
     config.strategy.learning_rate = 0.005
+    config.dataset.image_size = 16
     config.dataset.num_validation = 1_000
+    config.dataset.num_train = 8_000
     config.child.num_cells = 1
     config.child.num_filters = 8
     config.child.epochs = 1

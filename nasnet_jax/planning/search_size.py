@@ -57,10 +57,11 @@ def search_size(config: ml_collections.ConfigDict) -> SearchSize:
             f"child.batch_size is {batch}, but {name!r} has {images} training images, of which "
             f"{validation} are held out."
         )
+    num_train = config.dataset.num_train or images - validation
     return SearchSize(
         macro=search_macro(config, shape, classes),
-        num_train=images - validation,
+        num_train=num_train,
         num_validation=validation,
-        steps=(images - validation) // batch,
+        steps=num_train // batch,
         evaluations=-(-validation // batch),
     )

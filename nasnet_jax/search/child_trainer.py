@@ -80,6 +80,14 @@ class ChildTrainer:
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
         )
+        if config.dataset.num_train > len(kept):
+            raise ValueError(
+                f"dataset.num_train is {config.dataset.num_train}, but only {len(kept)} images of "
+                f"{dataset.name!r} remain for training."
+            )
+        if config.dataset.num_train:
+            rng = np.random.default_rng((config.seed, 1))
+            kept = np.sort(rng.choice(kept, config.dataset.num_train, replace=False))
         if child.batch_size > len(kept):
             raise ValueError(
                 f"child.batch_size is {child.batch_size}, more than the {len(kept)} images of "

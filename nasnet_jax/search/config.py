@@ -27,6 +27,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
     config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
 
+    config.dataset.num_train = 0  # Of the others, drawn at random; 0: all (45,000 in A.1).
     # What `fake` makes up.
     config.dataset.fake = ml_collections.ConfigDict()
     config.dataset.fake.num_train = 50_000
@@ -108,6 +109,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             ("child.epochs", 1),
             ("child.batch_size", 1),
             ("dataset.num_validation", 1),
+            ("dataset.num_train", 0),
             ("rerank.top_k", 0),
             ("rerank.epochs", 1),
             ("checkpoints_to_keep", 1),

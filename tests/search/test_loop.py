@@ -115,6 +115,7 @@ def test_other_configuration_is_refused_with_the_difference(
     ("field", "value", "message"),
     [
         ("child.batch_size", 5_000, "more than the 1137 images"),
+        ("dataset.num_train", 1_138, "only 1137 images"),
         ("child.num_reductions", 4, "too small for the 4 reduction cells"),
         ("mesh.arch", 3, "does not make the 4 devices"),
         ("strategy.name", "grid", "strategy.name must be one of"),
