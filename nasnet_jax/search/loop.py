@@ -175,6 +175,9 @@ class Search:
         for batch in range(self.step, self.num_batches):
             with self.timed("search"):
                 self._batch(batch, begun, first)
+            # Apart, so that what is saved knows the time of the batch.
+            with self.timed("search"):
+                self._save()
 
     def _batch(self, batch: int, begun: float, first: int) -> None:
         config = self.config
@@ -197,7 +200,6 @@ class Search:
         for entry in entries:
             self.history.append(entry)
         self.step = batch + 1
-        self._save()
         scalars = {name: float(value) for name, value in metrics.items()}
         scalars |= {
             "reward_mean": float(rewards.mean()),
@@ -290,7 +292,8 @@ class Search:
             for entry, result in zip(part, results, strict=True):
                 entry.rerank_reward = result.reward
             self.step = self.num_batches + number + 1
-            self._save()
+            with self.timed("rerank"):
+                self._save()
 
     def _report(self, phase: str, share: float, seconds_left: float) -> None:
         self._on_progress(

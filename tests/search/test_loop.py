@@ -22,6 +22,7 @@ def test_results_agree_with_each_other(finished: Path, history_rows: Rows) -> No
     rewards = [float(row["reward"]) for row in history]
     assert len(history) == summary["children"] == 9
     assert summary["compilations"] == 1 and summary["finished"]
+    assert summary["children_per_hour"] > 0 and min(summary["seconds"].values()) > 0
     assert summary["best_reward"] == pytest.approx(max(rewards), abs=1e-6)
     assert max(rewards) > 0.2  # Ten classes: better than chance after one epoch.
     reranked = [row for row in history if row["rerank_reward"]]
