@@ -10,38 +10,21 @@ raise `--config.accumulation_steps` (a device computes at least one group of 16 
 result is that of one big batch.
 """
 
-from nasnet_jax.train.config import default_config, use_variant
+from nasnet_jax.train.config import imagenet_config, use_variant
 
 
 def get_config(variant: str = ""):
-    config = default_config()
-    config.batch_size = 1600
-    config.epochs = 312.2  # 250,000 steps, slim's `total_training_steps`.
+    config = imagenet_config()
     config.weight_decay = 5e-5
-    config.max_grad_norm = 10.0
-    config.label_smoothing = 0.1
-    config.dropout_rate = 0.5
-    config.ema_decay = 0.9999
-    config.checkpoint_epochs = 1.0
-
-    config.dataset.name = "imagenet2012"
     config.dataset.image_size = 331
-    config.dataset.num_classes = 1000
-    config.dataset.in_memory = False
-    config.dataset.preparation = "imagenet"
 
     config.model.num_cells = 6
     config.model.num_filters = 168
-    config.model.stem = "imagenet"
     config.model.skip_reduction_layer_input = True
 
-    config.batch_norm.decay = 0.9997
-    config.batch_norm.epsilon = 1e-3
     config.batch_norm.group_size = 16  # The batch of each of slim's 100 replicas.
 
-    config.optimizer.name = "rmsprop"
     config.optimizer.learning_rate = 0.015  # 1.5 for the batch of 1,600.
     config.optimizer.reference_batch_size = 16
-    config.optimizer.schedule = "exponential"
     use_variant(config, variant, released_drop=0.3)
     return config

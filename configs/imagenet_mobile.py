@@ -9,39 +9,22 @@ million multiply-adds each: about 1.4 * 10^18 operations with the gradients. On 
 that of one big batch.
 """
 
-from nasnet_jax.train.config import default_config, use_variant
+from nasnet_jax.train.config import imagenet_config, use_variant
 
 
 def get_config(variant: str = ""):
-    config = default_config()
-    config.batch_size = 1600
-    config.epochs = 312.2  # 250,000 steps, slim's `total_training_steps`.
+    config = imagenet_config()
     config.weight_decay = 4e-5
-    config.max_grad_norm = 10.0
-    config.label_smoothing = 0.1
-    config.dropout_rate = 0.5
-    config.ema_decay = 0.9999
-    config.checkpoint_epochs = 1.0
-
-    config.dataset.name = "imagenet2012"
     config.dataset.image_size = 224
-    config.dataset.num_classes = 1000
-    config.dataset.in_memory = False
-    config.dataset.preparation = "imagenet"
 
     config.model.num_cells = 4
     config.model.num_filters = 44
-    config.model.stem = "imagenet"
     config.model.stem_multiplier = 1.0
 
     config.drop_path.final_drop_prob = 0.0
-    config.batch_norm.decay = 0.9997
-    config.batch_norm.epsilon = 1e-3
     config.batch_norm.group_size = 32  # The batch of each of slim's 50 replicas.
 
-    config.optimizer.name = "rmsprop"
     config.optimizer.learning_rate = 0.04  # 2.0 for the batch of 1,600.
     config.optimizer.reference_batch_size = 32
-    config.optimizer.schedule = "exponential"
     use_variant(config, variant, released_drop=0.0)
     return config

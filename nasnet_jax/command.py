@@ -8,9 +8,16 @@ import sys
 from collections.abc import Iterator
 
 import jax
+from absl import flags, logging
 
 from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
 from nasnet_jax.preemption import EXIT_CODE, Preempted
+
+
+def quiet_unless_asked() -> None:
+    """Hides the log, in which Orbax tells of each file; `--verbosity=0` shows it."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
 
 
 @contextlib.contextmanager

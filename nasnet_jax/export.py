@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -20,11 +20,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line, loads and exports."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
-    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference import load, write_export
 
+    quiet_unless_asked()
     with ending_for_people():
         model = load(_CHECKPOINT.value, fold=_FOLD.value)
         notes = write_export(model, _OUTPUT.value)

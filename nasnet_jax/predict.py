@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -22,11 +22,10 @@ def main(argv: list[str]) -> None:
     files = argv[1:]
     if not files:
         raise app.UsageError("Name one image file or more behind the options.")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells much about each file that it reads.
-    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference import load, open_image
 
+    quiet_unless_asked()
     with ending_for_people():
         model = load(_CHECKPOINT.value)
         channels = model.description.preprocessing.channels

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from typing import Any
 
-import jax
 from flax import nnx
 
 from nasnet_jax.inference.preprocessing import Preprocessing
@@ -74,10 +73,7 @@ class ModelDescription:
 
         def build() -> NASNet:
             config = self.layer_config(**fields)
-            # Not nnx.Rngs, whose counter takes a time that is quadratic in the number of layers
-            # when it is traced: 20 s for NASNet-A Mobile.
-            rngs: Any = _OneKey()
-            return NASNet(self.architecture, self.macro, config=config, rngs=rngs)
+            return NASNet(self.architecture, self.macro, config=config, rngs=nnx.Rngs(0))
 
         network = nnx.eval_shape(build)
         network.eval()
@@ -128,14 +124,6 @@ class ModelDescription:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"The description of this model is damaged: {error}.") from error
-
-
-class _OneKey:
-    """Stands for `nnx.Rngs` where nothing is drawn, since only shapes are asked for."""
-
-    def params(self) -> jax.Array:
-        """The key of a layer's parameters."""
-        return jax.random.key(0)
 
 
 def serving_layers(config: LayerConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -19,11 +19,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line and runs the search."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # `--verbosity=0` shows the log.
-    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.platform import use_every_core
 
+    quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -18,11 +18,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line and trains."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.platform import use_every_core
 
+    quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
 

@@ -91,6 +91,28 @@ def default_config() -> ml_collections.ConfigDict:
     return config
 
 
+def imagenet_config() -> ml_collections.ConfigDict:
+    """What slim notes for its Mobile and its Large network alike, on ImageNet."""
+    config = default_config()
+    config.batch_size = 1600
+    config.epochs = 312.2  # 250,000 steps, slim's `total_training_steps`.
+    config.max_grad_norm = 10.0
+    config.label_smoothing = 0.1
+    config.dropout_rate = 0.5
+    config.ema_decay = 0.9999
+    config.checkpoint_epochs = 1.0
+    config.dataset.name = "imagenet2012"
+    config.dataset.num_classes = 1000
+    config.dataset.in_memory = False
+    config.dataset.preparation = "imagenet"
+    config.model.stem = "imagenet"
+    config.batch_norm.decay = 0.9997
+    config.batch_norm.epsilon = 1e-3
+    config.optimizer.name = "rmsprop"
+    config.optimizer.schedule = "exponential"
+    return config
+
+
 def use_variant(config: ml_collections.ConfigDict, variant: str, *, released_drop: float) -> None:
     """Changes a configuration to the variant that follows the colon of `--config=FILE:VARIANT`.
 
