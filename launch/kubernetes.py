@@ -62,6 +62,7 @@ def call(args: argparse.Namespace, command: Sequence[str], *, stdin: str = "") -
             sys.stderr.write(done.stderr)
             return done.returncode, done.stdout
         print(f"{done.stderr.strip()}\nTrying again.", file=sys.stderr)
+        # Longer and longer, to spare a server that is in trouble.
         time.sleep(args.poll * 2 ** min(attempt, 5))
     raise AssertionError("The loop returns.")
 
@@ -86,6 +87,7 @@ def follow(args: argparse.Namespace) -> int:
             return int(state != "Completed")
         # It ends when the pods do: at the end, or because all of them are started again.
         subprocess.run(asks["logs"], check=False)
+        # Pods that are not there yet have no logs to wait for, so kubectl returns at once.
         time.sleep(args.poll)
 
 

@@ -130,6 +130,7 @@ class LocalPod:
                 number_of_signal = pending.pop(0)[1]
                 self._print(f"[pod] {number_of_signal.name} to the processes that are left")
                 self._send(number_of_signal)
+            # There is no waiting for the first of several processes with a deadline besides.
             time.sleep(POLL_SECONDS)
 
 

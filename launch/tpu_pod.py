@@ -113,7 +113,7 @@ class Pod:
     def _pause(self, attempt: int, error: LaunchError) -> None:
         pause = self.args.poll * 2 ** min(attempt, 5)
         print(f"{error}\nTrying again in {pause:g} s.", file=sys.stderr, flush=True)
-        time.sleep(pause)
+        time.sleep(pause)  # Longer and longer, to spare a service that refuses.
 
     def state(self) -> str:
         """The state of the queued resource, `ABSENT` if there is none."""
@@ -231,7 +231,7 @@ class Pod:
                     return
             elif state in (*WAITING, *ENDING):
                 print(f"The queued resource is {state}.", flush=True)
-                time.sleep(self.args.poll)
+                time.sleep(self.args.poll)  # gcloud can be asked, but does not call back.
             else:
                 raise LaunchError(f"The queued resource is in the unknown state {state!r}.")
 
@@ -247,7 +247,7 @@ class Pod:
                 print(f"The TPU is gone: the queued resource is {state}.", flush=True)
                 return None
             print("The connection ended, the TPU is there: following again.", flush=True)
-            time.sleep(self.args.poll)
+            time.sleep(self.args.poll)  # A line that drops at once is not to be dialled in a loop.
         return status
 
     def launch(self) -> int | None:

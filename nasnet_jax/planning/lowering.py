@@ -53,6 +53,7 @@ def topology_devices(topology: Topology) -> list[Any]:
         os.environ.setdefault(name, value)
     try:
         description = topologies.get_topology_desc(platform="tpu", topology_name=str(topology))
+    # libtpu missing, unfit for this machine, or ignorant of the slice: each has its own type.
     except (RuntimeError, NotImplementedError, ModuleNotFoundError) as error:
         raise ValueError(
             f"JAX cannot describe {topology}: {error}. It needs libtpu: pip install '.[tpu]'."
