@@ -52,6 +52,9 @@ def test_dry_run_prints_commands_that_work_and_runs_nothing(tmp_path):
     assert made.read_text() == "1"
 
 
+# In the processes below, sleep stands for work: a minute of it is ended by the pod, less is finished.
+
+
 def test_first_failure_ends_all_and_gives_the_exit_status():
     code = (
         "import os, sys, time\nif os.environ['JAX_PROCESS_ID'] == '1': sys.exit(7)\ntime.sleep(60)"

@@ -58,7 +58,7 @@ def test_stop_lets_the_command_save(worker):
     worker("start", "run-1", "t", "gs://b", "bash", "-c", code)
     log = worker.home / "nasnet_jax_runs" / "run-1" / "log"
     while "ready" not in log.read_text():
-        time.sleep(0.05)
+        time.sleep(0.05)  # The command runs in the background: only its log tells how far it is.
     assert worker("stop", "run-1").returncode == 0
     lines = worker("follow", "run-1", "1").stdout.splitlines()
     assert lines[-2:] == ["saved", "tpu_worker: run-1 ended with status 75"]
