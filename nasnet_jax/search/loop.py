@@ -178,6 +178,8 @@ class Search:
             # Apart, so that what is saved knows the time of the batch.
             with self.timed("search"):
                 self._save()
+            # Here too, because a batch of architectures that are all known trains none.
+            self._signals.check()
 
     def _batch(self, batch: int, begun: float, first: int) -> None:
         config = self.config

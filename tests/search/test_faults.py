@@ -37,10 +37,13 @@ def command(config: Path, workdir: Path, *flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def started(config: Path, workdir: Path) -> Iterator[subprocess.Popen[str]]:
+def started(config: Path, workdir: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
     """The command under way; whatever happens, it has ended afterwards."""
     process = subprocess.Popen(
-        command(config, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(config, workdir, *flags),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process
@@ -94,7 +97,8 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
     finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
-    with started(tiny_file, workdir) as process:
+    # More children than it will train, so that the signal cannot come too late.
+    with started(tiny_file, workdir, "--config.num_children=3000") as process:
         deadline = time.monotonic() + LIMIT
         while children(workdir) < 3:
             assert process.poll() is None, process.communicate()[1]
@@ -106,10 +110,10 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
         assert "The run was ended by SIGTERM. The same command resumes it." in errors
     assert not json.loads((workdir / "summary.json").read_text(encoding="utf-8"))["finished"]
     done = history_rows(workdir)
-    assert 3 <= len(done) < 9
+    assert len(done) >= 3
     # The re-ranking comes after the search.
     undisturbed = [row | {"rerank_reward": ""} for row in history_rows(finished)]
-    assert done == undisturbed[: len(done)]
+    assert done[: len(undisturbed)] == undisturbed[: len(done)]
 
 
 @pytest.mark.timeout(600)
