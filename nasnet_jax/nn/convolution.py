@@ -6,7 +6,7 @@ CPU, where XLA leaves convolutions inside `scan`, `switch` and `while` bodies in
 is one of three forms, chosen by shape:
 
 * 1x1: a matrix product;
-* depthwise: a sum of shifted products, whose weight gradient is accumulated image by image;
+* depthwise: a sum of shifted products, whose weight gradient is accumulated position by position;
 * otherwise `lax`, with both gradient convolutions written in the canonical `NHWC`, `HWIO` layout.
 
 The platform is chosen when the program is lowered (`jax.lax.platform_dependent`), so a program
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -292,13 +291,33 @@ def _depthwise_gradient(
     taps = _taps(spread_g, kernel, x.shape[1:3], (1, 1))
     dx = functools.reduce(jnp.add, [tap * flipped[i] for i, tap in enumerate(taps)])
 
-    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
+    return dx, _depthwise_kernel_gradient(x, g, kernel, geometry)
 
-    def add_image(total: jax.Array, image: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        one_x, one_g = image
-        shifted = _taps(one_x, kernel, out, geometry.strides)
-        return total + jnp.stack([jnp.sum(tap * one_g, (0, 1)) for tap in shifted]), None
 
-    start = jnp.zeros((int(np.prod(kernel)), w.shape[-1]), w.dtype)
-    dw, _ = lax.scan(add_image, start, (padded, g))
-    return dx, dw.reshape(w.shape)
+def _depthwise_kernel_gradient(
+    x: jax.Array, g: jax.Array, kernel: tuple[int, int], geometry: Geometry
+) -> jax.Array:
+    """Adds up, over the output positions, the window that each has seen, times its cotangent.
+
+    Positions lead, and batch and channels are one long axis behind them, so that every step is a
+    product of contiguous rows. A sum over images or positions for each tap is up to five times
+    slower to run, and to compile.
+    """
+    batch, channels = x.shape[0], x.shape[-1]
+    rows, columns = g.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0))).transpose(1, 2, 0, 3)
+    windows = padded.reshape(*padded.shape[:2], batch * channels)
+    cotangents = g.transpose(1, 2, 0, 3).reshape(rows * columns, batch * channels)
+
+    def add_position(total: jax.Array, position: tuple[jax.Array, jax.Array]) -> tuple:
+        number, cotangent = position
+        corner = (
+            number // columns * geometry.strides[0],
+            number % columns * geometry.strides[1],
+            0,
+        )
+        return total + lax.dynamic_slice(windows, corner, total.shape) * cotangent, None
+
+    total = jnp.zeros((*kernel, batch * channels), x.dtype)
+    total, _ = lax.scan(add_position, total, (jnp.arange(rows * columns), cotangents))
+    return total.reshape(*kernel, batch, channels).sum(2)[:, :, None, :]

@@ -1,13 +1,15 @@
 """SAME pooling as TF-slim does it: padding enters neither the maximum nor the average's divisor.
 
 On CPU the window is walked by shifted slices, rows first and columns after, because XLA:CPU's
-`reduce_window` has a slow gradient; TPUs and GPUs get `reduce_window`.
+`reduce_window` has a slow gradient; TPUs and GPUs get `reduce_window`. Where a window has its maximum
+at several places, the gradient is shared on CPU and goes to the first of them elsewhere.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +21,12 @@ from nasnet_jax.nn.convolution import Pads, same_pads
 
 def max_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     """Maximum over `size` x `size` windows: `[batch, height, width, channels]` to ceil(h / stride)."""
-    return _pool(x, size, stride, jnp.maximum, -jnp.inf, lax.max)
+    return _by_platform(x, size, stride, "max")
 
 
 def average_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
     """Mean over the pixels of each window that lie inside the image (slim's SAME average)."""
-    total = _pool(x, size, stride, jnp.add, 0.0, lax.add)
+    total = _by_platform(x, size, stride, "sum")
     pads = same_pads(x.shape[1:3], (size, size), (stride, stride), (1, 1))
     rows, columns = (_counts(x.shape[1 + a], size, stride, pads[a]) for a in range(2))
     return total / jnp.asarray(np.outer(rows, columns)[None, :, :, None], x.dtype)
@@ -38,51 +40,119 @@ def _counts(length: int, size: int, stride: int, pads: tuple[int, int]) -> np.nd
 
 
 # Jitted for the same reason as in `convolution`.
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4, 5), inline=True)
-def _pool(
-    x: jax.Array,
-    size: int,
-    stride: int,
-    combine: Callable[[jax.Array, jax.Array], jax.Array],
-    empty: float,
-    reducer: Callable,
-) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
+def _by_platform(x: jax.Array, size: int, stride: int, kind: str) -> jax.Array:
     pads = same_pads(x.shape[1:3], (size, size), (stride, stride), (1, 1))
+    by_shifts, by_window = {
+        "max": (_max_by_shifts, _max_by_window),
+        "sum": (_sum_by_shifts, _sum_by_window),
+    }[kind]
+    geometry = {"size": size, "stride": stride, "pads": pads}
     return lax.platform_dependent(
         x,
-        cpu=functools.partial(
-            _by_shifts, size=size, stride=stride, pads=pads, combine=combine, empty=empty
-        ),
-        default=functools.partial(
-            _by_window, size=size, stride=stride, pads=pads, reducer=reducer, empty=empty
-        ),
+        cpu=functools.partial(by_shifts, **geometry),
+        default=functools.partial(by_window, **geometry),
     )
 
 
-def _by_shifts(
-    x: jax.Array,
-    *,
-    size: int,
-    stride: int,
-    pads: Pads,
-    combine: Callable[[jax.Array, jax.Array], jax.Array],
-    empty: float,
-) -> jax.Array:
-    for axis in (1, 2):
-        positions = -(-x.shape[axis] // stride)
-        widths = [(0, 0)] * 4
-        widths[axis] = pads[axis - 1]
-        padded = jnp.pad(x, widths, constant_values=empty)
-        shifted = [
-            lax.slice_in_dim(padded, i, i + (positions - 1) * stride + 1, stride, axis)
-            for i in range(size)
-        ]
-        x = functools.reduce(combine, shifted)
-    return x
+# --- reduce_window, as TPUs and GPUs want it
 
 
-def _by_window(
-    x: jax.Array, *, size: int, stride: int, pads: Pads, reducer: Callable, empty: float
+def _max_by_window(x: jax.Array, *, size: int, stride: int, pads: Pads) -> jax.Array:
+    return _window(x, -jnp.inf, lax.max, size, stride, pads)
+
+
+def _sum_by_window(x: jax.Array, *, size: int, stride: int, pads: Pads) -> jax.Array:
+    return _window(x, 0.0, lax.add, size, stride, pads)
+
+
+def _window(
+    x: jax.Array, empty: float, reducer: Callable, size: int, stride: int, pads: Pads
 ) -> jax.Array:
     window, strides = (1, size, size, 1), (1, stride, stride, 1)
     return lax.reduce_window(x, empty, reducer, window, strides, ((0, 0), *pads, (0, 0)))
+
+
+# --- shifted slices
+
+
+class _Line(NamedTuple):
+    """Windows along one axis (1 rows, 2 columns) of an array of `length` positions there."""
+
+    axis: int
+    size: int
+    stride: int
+    pads: tuple[int, int]
+    length: int
+
+    @property
+    def positions(self) -> int:
+        return (self.length + sum(self.pads) - self.size) // self.stride + 1
+
+    def taps(self, x: jax.Array, empty: float) -> list[jax.Array]:
+        """For each place in the windows, what all windows have there."""
+        return self._slices(self._pad(x, self.pads, empty), self.positions, self.stride)
+
+    def seen(self, y: jax.Array, empty: float) -> list[jax.Array]:
+        """For each place, the window that has each position there, with `empty` for none."""
+        spread = (self.positions - 1) * self.stride + 1
+        before = self.size - 1 - self.pads[0]
+        edges = (before, self.length + self.size - 1 - before - spread)
+        return self._slices(self._pad(y, edges, empty, self.stride - 1), self.length, 1)
+
+    def _pad(
+        self, x: jax.Array, edges: tuple[int, int], empty: float, between: int = 0
+    ) -> jax.Array:
+        widths = [(0, 0, 0)] * x.ndim
+        widths[self.axis] = (*edges, between)
+        return lax.pad(x, jnp.array(empty, x.dtype), widths)
+
+    def _slices(self, x: jax.Array, number: int, stride: int) -> list[jax.Array]:
+        return [
+            lax.slice_in_dim(x, place, place + (number - 1) * stride + 1, stride, self.axis)
+            for place in range(self.size)
+        ]
+
+
+def _lines(x: jax.Array, size: int, stride: int, pads: Pads) -> list[_Line]:
+    return [_Line(axis, size, stride, pads[axis - 1], x.shape[axis]) for axis in (1, 2)]
+
+
+def _sum_by_shifts(x: jax.Array, *, size: int, stride: int, pads: Pads) -> jax.Array:
+    for line in _lines(x, size, stride, pads):
+        x = functools.reduce(jnp.add, line.taps(x, 0.0))
+    return x
+
+
+def _max_by_shifts(x: jax.Array, *, size: int, stride: int, pads: Pads) -> jax.Array:
+    for line in _lines(x, size, stride, pads):
+        x = _line_max(x, line)
+    return x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _line_max(x: jax.Array, line: _Line) -> jax.Array:
+    return functools.reduce(jnp.maximum, line.taps(x, -jnp.inf))
+
+
+def _line_max_forward(x: jax.Array, line: _Line) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    y = _line_max(x, line)
+    return y, (x, y)
+
+
+def _line_max_backward(
+    line: _Line, residuals: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array]:
+    """Where several positions hold a window's maximum, each gets an equal part of the cotangent.
+
+    Derived from the chain of maxima, the same gradient takes seven times as long.
+    """
+    x, y = residuals
+    holders = functools.reduce(
+        jnp.add, [(tap == y).astype(g.dtype) for tap in line.taps(x, -jnp.inf)]
+    )
+    windows = zip(line.seen(y, jnp.nan), line.seen(g / holders, 0.0), strict=True)
+    return (functools.reduce(jnp.add, [jnp.where(x == top, part, 0.0) for top, part in windows]),)
+
+
+_line_max.defvjp(_line_max_forward, _line_max_backward)
