@@ -13,11 +13,11 @@ import os
 import pathlib
 import subprocess
 import sys
-import venv
 
 import made_up
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
+from environment import environment_python
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -85,19 +85,6 @@ def compare(peer: str, folder: pathlib.Path) -> list[dict[str, str | int | float
             row = {"peer": peer, "compared": file.name, "size": size, "difference": difference}
             rows.append(row)
     return rows
-
-
-def environment_python(folder: pathlib.Path, requirements: pathlib.Path) -> str:
-    """Makes an environment with what a peer needs, unless it is there."""
-    python = str(folder / "bin" / "python")
-    stamp = folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != requirements.read_text():
-        logging.info("Installing %s; this takes some minutes.", requirements.name)
-        venv.create(folder, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "-r", requirements], check=True)
-        stamp.write_text(requirements.read_text())
-    return python
 
 
 def import_file(python: str, source: str, file: pathlib.Path, model: pathlib.Path) -> None:
