@@ -12,6 +12,7 @@ from flax import nnx
 
 from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.convolution import Pads, convolution
+from nasnet_jax.nn.normalization import normalize
 
 TRUNCATION_CORRECTION = 1.3
 """slim multiplies the variance by this, for what truncating a normal at two deviations takes."""
@@ -141,8 +142,9 @@ class BatchNorm(nnx.Module):
         config = self.config
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.use_running_average and config.track_statistics:
-            mean, variance = self.mean[...], self.variance[...]
-            return self._scaled(wide, mean, variance).astype(x.dtype)
+            inverse = jax.lax.rsqrt(self.variance[...] + config.norm_epsilon)
+            scaled = (wide - self.mean[...]) * (inverse * self.scale[...]) + self.offset[...]
+            return scaled.astype(x.dtype)
         group = config.norm_group or x.shape[0]
         if x.shape[0] % group:
             raise ValueError(
@@ -150,8 +152,8 @@ class BatchNorm(nnx.Module):
                 "batch normalization takes its statistics over (batch_norm.group_size)."
             )
         grouped = wide.reshape(-1, group, *x.shape[1:])
-        mean = grouped.mean((1, 2, 3), keepdims=True)
-        variance = jnp.square(grouped - mean).mean((1, 2, 3), keepdims=True)
+        scale, offset = self.scale[...], self.offset[...]
+        normalized, mean, variance = normalize(grouped, scale, offset, config.norm_epsilon)
         if config.track_statistics:
             decay = config.norm_decay
             for statistic, value in ((self.mean, mean), (self.variance, variance)):
@@ -159,11 +161,7 @@ class BatchNorm(nnx.Module):
                 # Not `statistic[...] =`, which asks a traced value for its sharding; the error behind
                 # the answer looks through all that was traced before.
                 statistic.set_value(decay * statistic[...] + (1 - decay) * value)
-        return self._scaled(grouped, mean, variance).reshape(x.shape).astype(x.dtype)
-
-    def _scaled(self, x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
-        inverse = jax.lax.rsqrt(variance + self.config.norm_epsilon)
-        return (x - mean) * (inverse * self.scale[...]) + self.offset[...]
+        return normalized.reshape(x.shape).astype(x.dtype)
 
 
 class ReluConvNorm(nnx.Module):

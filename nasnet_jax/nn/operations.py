@@ -1,6 +1,7 @@
-"""The 13 operations of the search space, written once for the search and for what it finds.
+"""The operations of the search space, written once for the search and for what it finds.
 
-Each is a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
+There is a module for each form in `nasnet_jax.space.operations`. Each
+is a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
 ceil(width / stride), features]`. Convolutions come as ReLU, convolution, batch normalization, and
 separable convolutions twice (paper, A.4). At the borders of the image a strided operation does what its
 cell's `Borders` say, and all others do TensorFlow's SAME.
@@ -9,12 +10,14 @@ cell's `Borders` say, and all others do TensorFlow's SAME.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 from flax import nnx
 
 from nasnet_jax.nn.borders import SAME, Borders
 from nasnet_jax.nn.layers import BatchNorm, LayerConfig, ReluConvNorm, conv
+from nasnet_jax.space import operations as forms
 
 Operation = Callable[[jax.Array], jax.Array]
 
@@ -114,7 +117,7 @@ class Pool(nnx.Module):
         features: int,
         stride: int,
         *,
-        pool: Callable[[Borders, jax.Array, int, int], jax.Array],
+        kind: Literal["max", "average"],
         size: int,
         borders: Borders,
         config: LayerConfig,
@@ -125,7 +128,8 @@ class Pool(nnx.Module):
             if in_features == features
             else ReluConvNorm(in_features, features, relu=False, config=config, rngs=rngs)
         )
-        self.pool, self.size, self.stride, self.borders = pool, size, stride, borders
+        self.pool = Borders.max_pool if kind == "max" else Borders.average_pool
+        self.size, self.stride, self.borders = size, stride, borders
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the operation, with the shapes that the module states."""
@@ -201,25 +205,23 @@ def operation(
     Raises:
       KeyError: for a name that is not in the space; architectures are validated before.
     """
-    kind, arguments = _KINDS[name]
+    form = forms.FORMS[name]
     strided = borders if stride > 1 else SAME
-    return kind(
-        in_features, features, stride, borders=strided, config=config, rngs=rngs, **arguments
+    return _MODULES[type(form)](
+        in_features,
+        features,
+        stride,
+        borders=strided,
+        config=config,
+        rngs=rngs,
+        **form._asdict(),
     )
 
 
-_KINDS: dict[str, tuple[Callable[..., nnx.Module], dict]] = {
-    "identity": (Identity, {}),
-    "conv_1x3_3x1": (FactorizedConvolution, {"size": 3}),
-    "conv_1x7_7x1": (FactorizedConvolution, {"size": 7}),
-    "dilated_conv_3x3": (Convolution, {"size": 3, "dilation": 2}),
-    "avg_pool_3x3": (Pool, {"pool": Borders.average_pool, "size": 3}),
-    "max_pool_3x3": (Pool, {"pool": Borders.max_pool, "size": 3}),
-    "max_pool_5x5": (Pool, {"pool": Borders.max_pool, "size": 5}),
-    "max_pool_7x7": (Pool, {"pool": Borders.max_pool, "size": 7}),
-    "conv_1x1": (Convolution, {"size": 1}),
-    "conv_3x3": (Convolution, {"size": 3}),
-    "sep_conv_3x3": (SeparableConvolution, {"size": 3}),
-    "sep_conv_5x5": (SeparableConvolution, {"size": 5}),
-    "sep_conv_7x7": (SeparableConvolution, {"size": 7}),
+_MODULES: dict[type, Callable[..., nnx.Module]] = {
+    forms.Identity: Identity,
+    forms.Convolution: Convolution,
+    forms.FactorizedConvolution: FactorizedConvolution,
+    forms.SeparableConvolution: SeparableConvolution,
+    forms.Pool: Pool,
 }

@@ -159,9 +159,9 @@ class Supernet:
         Batch normalization uses the statistics of the batch.
         """
         macro, config = self.macro, self.config
-        stem = _module(
-            lambda: _stem(macro, config=config, rngs=nnx.Rngs(0)), parameters["stem"]
-        )(images)
+        stem = _module(lambda: _stem(macro, config=config, rngs=nnx.Rngs(0)), parameters["stem"])(
+            images
+        )
         first = parameters["stage_0"]["first"]
         inputs = self._project(0, first[0], stem), self._project(0, first[1], stem)
         # As wide as a cell's output, so that the stem can stand where a previous output stands.
@@ -171,7 +171,11 @@ class Supernet:
             weights = parameters[f"stage_{stage}"]
             if stage > 0:
                 reduced = self._reduction(
-                    stage, parameters[f"reduction_{stage}"], architecture.reduction, current, previous
+                    stage,
+                    parameters[f"reduction_{stage}"],
+                    architecture.reduction,
+                    current,
+                    previous,
                 )
                 first = weights["first"]
                 inputs = (
