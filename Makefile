@@ -1,6 +1,8 @@
 # make quickstart   searches on real images from start to end, after setting up; a few minutes on two cores
 # make test         the tests, after setting up
 # make parity       published networks beside the packages they come from; half an hour, 10 GB
+# make transfer     a searched cell beside NASNet-A on three data sets; half an hour, needs prepared data
+# make bench        speed beside other packages; BENCH=compile measures one thing (benchmarks/README.md)
 # make lint         ruff and mypy
 # make setup        only makes $(VENV)
 #
@@ -11,11 +13,12 @@ VENV ?= .venv
 WORKDIR ?= runs/quickstart
 TESTS ?=
 PARITY ?= .cache/parity
+BENCH ?=
 
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup test parity lint quickstart clean
+.PHONY: setup test parity transfer lint quickstart clean
 
 setup: $(INSTALLED)
 
@@ -34,6 +37,14 @@ test: setup
 
 parity: setup
 	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)
+
+# One device, and compilations kept: trainings that differ in the seed alone share theirs.
+transfer: setup
+	JAX_NUM_CPU_DEVICES=1 JAX_COMPILATION_CACHE_DIR=.cache/jax \
+	  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 $(RUN) benchmarks/transfer/measure.py
+
+bench: setup
+	$(RUN) benchmarks/run.py $(BENCH)
 
 lint: setup
 	$(RUN) -m ruff check .

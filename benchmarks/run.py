@@ -1,0 +1,71 @@
+"""Measures speed: `python benchmarks/run.py [NAME ...]`, or `make bench` and `make bench BENCH=NAME`.
+
+Each benchmark is a file of `rows/`. It prints what it found and keeps it as JSON, of which
+`table.py` makes the table in README.md. On a machine with an accelerator the same command measures
+that, and keeps the results apart.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+
+import processes
+import results
+import table
+from absl import app, flags, logging
+from options import Options
+
+BENCHMARKS = (
+    "children",
+    "static",
+    "compile",
+    "start",
+    "memory",
+    "inference",
+    "step",
+    "recipes",
+    "devices",
+    "loop",
+    "controller",
+    "operations",
+    "bfloat16",
+    "scale",
+)
+
+_PAIRS = flags.DEFINE_integer("pairs", 5, "Measurements of each side.", lower_bound=1)
+_QUICK = flags.DEFINE_bool("quick", False, "Just enough to see that it works.")
+_LABEL = flags.DEFINE_string(
+    "label", "", "Of the results, for example `before`; empty for those that the table is about."
+)
+
+
+def main(argv: list[str]) -> None:
+    names = argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        raise app.UsageError(f"There is no benchmark {unknown[0]!r}; there are {BENCHMARKS}.")
+    logging.set_verbosity(logging.INFO)
+    where = results.machine()
+    options = Options(pairs=_PAIRS.value, quick=_QUICK.value, machine=where)
+    folder = results_folder(where["platform"], _LABEL.value, quick=_QUICK.value)
+    for name in names:
+        load = os.getloadavg()[0]
+        found = importlib.import_module(f"rows.{name}").measure(options)
+        results.write(folder, name, found, where, load=load)
+        for one in found:
+            print(f"{name}: {one.text()}", flush=True)
+    if not _QUICK.value:
+        table.write()
+
+
+def results_folder(platform: str, label: str, *, quick: bool) -> pathlib.Path:
+    """Where results are kept; quick ones are nothing to keep."""
+    if quick:
+        return processes.CACHE / "quick"
+    return table.RESULTS / "_".join(part for part in (platform, label) if part)
+
+
+if __name__ == "__main__":
+    app.run(main)
