@@ -1,7 +1,7 @@
 """The operations of the search space, written once for the search and for what it finds.
 
-There is a module for each form in `nasnet_jax.space.operations`. Each
-is a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
+There is a module for each form in `nasnet_jax.space.operations`. Each is
+a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
 ceil(width / stride), features]`. Convolutions come as ReLU, convolution, batch normalization, and
 separable convolutions twice (paper, A.4). At the borders of the image a strided operation does what its
 cell's `Borders` say, and all others do TensorFlow's SAME.

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 
 import numpy as np
 
 from nasnet_jax.space import STEM, Architecture, Cell, Macro, MacroCell
-
-_WINDOW = re.compile(r"(max_pool|avg_pool|sep_conv)_(\d)x\2")
-_FACTORIZED = re.compile(r"conv_1x(\d)_\1x1")
-_PLAIN_KERNELS = {"conv_1x1": 1, "conv_3x3": 9, "dilated_conv_3x3": 9}
+from nasnet_jax.space.operations import (
+    FORMS,
+    Convolution,
+    FactorizedConvolution,
+    Form,
+    Identity,
+    Pool,
+    SeparableConvolution,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,9 @@ def _cell_work(cell: Cell, place: MacroCell) -> Work:
     for block in cell.blocks:
         for name, state in ((block.left_op, block.left_input), (block.right_op, block.right_input)):
             strides = place.stride == 2 and state < 2
-            total += _operation(name, filters, full if strides else out, out, strides=strides)
+            total += _operation(
+                FORMS[name], filters, full if strides else out, out, strides=strides
+            )
         total += Work(elements=filters * out)
         if block.combine == "concat":
             total += _convolution(1, 2 * filters, filters, out)
@@ -91,24 +97,21 @@ def _convolution(kernel: int, inputs: int, outputs: int, positions: int) -> Work
     )
 
 
-def _operation(name: str, filters: int, before: int, after: int, *, strides: bool) -> Work:
-    if name == "identity":
-        if strides:
-            return _convolution(1, filters, filters, after)
-        return Work(elements=filters * after)
-    if name in _PLAIN_KERNELS:
-        return _convolution(_PLAIN_KERNELS[name], filters, filters, after)
-    if match := _FACTORIZED.fullmatch(name):
-        kernel = int(match[1])
-        first = _convolution(kernel, filters, filters, before)
-        return first + _convolution(kernel, filters, filters, after)
-    match = _WINDOW.fullmatch(name)
-    if match is None:
-        raise ValueError(f"The work of the operation {name!r} is not known.")
-    kernel = int(match[2])
-    if match[1] == "sep_conv":
-        depthwise = Work(window=kernel**2 * filters * after, elements=2 * filters * after)
-        once = depthwise + _convolution(1, filters, filters, after)
-        return once + once
-    # Rows, then columns.
-    return Work(window=2 * kernel * filters * after, elements=2 * filters * after)
+def _operation(form: Form, filters: int, before: int, after: int, *, strides: bool) -> Work:
+    match form:
+        case Identity():
+            if strides:
+                return _convolution(1, filters, filters, after)
+            return Work(elements=filters * after)
+        case Convolution(size=size):
+            return _convolution(size**2, filters, filters, after)
+        case FactorizedConvolution(size=size):
+            first = _convolution(size, filters, filters, before)
+            return first + _convolution(size, filters, filters, after)
+        case SeparableConvolution(size=size):
+            depthwise = Work(window=size**2 * filters * after, elements=2 * filters * after)
+            once = depthwise + _convolution(1, filters, filters, after)
+            return once + once
+        case Pool(size=size):
+            # Rows, then columns.
+            return Work(window=2 * size * filters * after, elements=2 * filters * after)

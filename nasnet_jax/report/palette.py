@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from nasnet_jax.space.operations import LABELS, OPERATIONS
+from nasnet_jax.space.operations import (
+    FORMS,
+    LABELS,
+    OPERATIONS,
+    Identity,
+    Pool,
+    SeparableConvolution,
+)
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {
@@ -29,11 +36,14 @@ LINE = "#5b6675"
 
 def family(operation: str) -> str:
     """Returns the key of an operation in `FAMILIES`."""
-    if operation == "identity":
-        return operation
-    if "pool" in operation:
-        return "pooling"
-    return "separable" if operation.startswith("sep") else "convolution"
+    match FORMS[operation]:
+        case Identity():
+            return "identity"
+        case Pool():
+            return "pooling"
+        case SeparableConvolution():
+            return "separable"
+    return "convolution"
 
 
 def operation_boxes() -> list[tuple[str, str]]:

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from typing import NamedTuple
 
 from nasnet_jax.space.architecture import Architecture, Cell
 from nasnet_jax.space.macro import CellWidths, Macro, MacroCell, Size, aux_head_map_size
+from nasnet_jax.space.operations import (
+    FORMS,
+    Convolution,
+    FactorizedConvolution,
+    Form,
+    Identity,
+    Pool,
+    SeparableConvolution,
+)
 
 AUX_HEAD_FILTERS = (128, 768)
 """Filters of the auxiliary head's 1x1 convolution and of its full-map convolution (slim)."""
-
-_SEPARABLE = re.compile(r"sep_conv_(\d)x\1")
-_FACTORIZED = re.compile(r"conv_1x(\d)_\1x1")
-_PLAIN_KERNELS = {"conv_1x1": 1, "conv_3x3": 9, "dilated_conv_3x3": 9}
-_POOLS = ("avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7")
 
 
 class Count(NamedTuple):
@@ -142,7 +145,7 @@ def _cell(cell: Cell, place: MacroCell, width: CellWidths) -> Count:
             is_input = state < 2
             total = total.plus(
                 _operation(
-                    name,
+                    FORMS[name],
                     channels[state],
                     filters,
                     stride=place.stride if is_input else 1,
@@ -160,30 +163,27 @@ def _cell(cell: Cell, place: MacroCell, width: CellWidths) -> Count:
 
 
 def _operation(
-    name: str, channels: int, filters: int, *, stride: int, positions_in: int, positions_out: int
+    form: Form, channels: int, filters: int, *, stride: int, positions_in: int, positions_out: int
 ) -> Count:
-    """One of the 13 operations from `channels` to `filters` channels."""
-    if name == "identity":
-        if stride == 1 and channels == filters:
-            return Count()
-        return _conv_bn(1, channels, filters, positions_out)
-    if name in _POOLS:
-        return Count() if channels == filters else _conv_bn(1, channels, filters, positions_out)
-    if name in _PLAIN_KERNELS:
-        return _conv_bn(_PLAIN_KERNELS[name], channels, filters, positions_out)
-    if match := _FACTORIZED.fullmatch(name):
-        kernel = int(match[1])
-        first = _conv_bn(kernel, channels, filters, positions_in)  # only the second one strides
-        return first.plus(_conv_bn(kernel, filters, filters, positions_out))
-    if match := _SEPARABLE.fullmatch(name):
-        kernel = int(match[1]) ** 2
-        total = Count()
-        for inputs in (channels, filters):
-            depthwise = kernel * inputs
-            total = total.plus(Count(params=depthwise, macs=depthwise * positions_out))
-            total = total.plus(_conv_bn(1, inputs, filters, positions_out))
-        return total
-    raise ValueError(f"The cost of the operation {name!r} is not known.")
+    """An operation of this form from `channels` to `filters` channels."""
+    adapted = _conv_bn(1, channels, filters, positions_out)
+    match form:
+        case Identity():
+            return Count() if stride == 1 and channels == filters else adapted
+        case Pool():
+            return Count() if channels == filters else adapted
+        case Convolution(size=size):
+            return _conv_bn(size**2, channels, filters, positions_out)
+        case FactorizedConvolution(size=size):
+            first = _conv_bn(size, channels, filters, positions_in)  # only the second one strides
+            return first.plus(_conv_bn(size, filters, filters, positions_out))
+        case SeparableConvolution(size=size):
+            total = Count()
+            for inputs in (channels, filters):
+                depthwise = size**2 * inputs
+                total = total.plus(Count(params=depthwise, macs=depthwise * positions_out))
+                total = total.plus(_conv_bn(1, inputs, filters, positions_out))
+            return total
 
 
 def _aux_head_params(channels: int, size: Size, classes: int) -> int:
