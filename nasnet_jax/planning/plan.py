@@ -45,6 +45,7 @@ class SearchPlan:
     Attributes:
         topology: On which devices.
         num_devices: How many.
+        children_at_once: As many as train at the same time, each on `mesh.data` devices.
         num_children: In the search, without the re-ranking.
         children_per_batch: Between two updates of the controller.
         speed: Seconds for the work of a child.
@@ -56,6 +57,7 @@ class SearchPlan:
 
     topology: str
     num_devices: int
+    children_at_once: int
     num_children: int
     children_per_batch: int
     speed: Speed
@@ -128,6 +130,7 @@ def plan_search(
     return SearchPlan(
         topology=str(topology),
         num_devices=num_devices,
+        children_at_once=width,
         num_children=config.num_children,
         children_per_batch=per_batch,
         speed=speed,
@@ -183,11 +186,14 @@ def plan_text(plan: SearchPlan, *, price: float | None) -> str:
     if price is not None:
         rows.append(("price", f"{price * plan.device_hours:,.2f} at {price:g} a device-hour"))
     lines = [f"{name:<18}{value}" for name, value in rows]
-    if plan.children_per_batch < plan.num_devices:
+    rows_in_batch = math.ceil(plan.children_per_batch / plan.children_at_once)
+    filling = rows_in_batch * plan.children_at_once
+    if plan.children_per_batch < filling:
         lines.append(
-            f"NOTE: a batch has {plan.children_per_batch} children, so that at least "
-            f"{1 - plan.children_per_batch / plan.num_devices:.0%} of the devices have none. Set "
-            f"children_per_batch to a multiple of {plan.num_devices}, or mesh.data above 1."
+            f"NOTE: a batch has {plan.children_per_batch} children where {filling} would take as long: "
+            f"{1 - plan.children_per_batch / filling:.0%} of the devices' time goes to none. "
+            f"--config.children_per_batch={filling} fills them; the controller still learns from "
+            "minibatches of strategy.minibatch."
         )
     return "\n".join(lines)
 

@@ -53,6 +53,19 @@ class TrainState(NamedTuple):
         return self.averages or Averages(self.parameters, self.statistics)
 
 
+class Randomness(NamedTuple):
+    """What is random in a step. Data and no constants of the program, so that trainings which differ
+    in nothing else find each other's compilations in JAX's cache.
+
+    Attributes:
+        key_data: Of a key folded once, so that no step has the key of the initial parameters.
+        final_drop_prob: Of DropPath, at the end of the training.
+    """
+
+    key_data: Any
+    final_drop_prob: Any
+
+
 class StepMetrics(NamedTuple):
     """What is known of one step.
 
@@ -83,12 +96,20 @@ def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
         message = (
             f"{used} of {len(devices)} devices can be used: {part} examples at a time (batch_size / "
             f"accumulation_steps) in groups of batch_norm.group_size {config.batch_norm.group_size} "
-            "cannot be dealt evenly to more."
+            "cannot be dealt evenly to more. All are used with "
+            f"{_fitting_batches(config, len(devices))}; the learning rate follows the batch."
         )
         if jax.process_count() > 1:
             raise ValueError(f"{message} With several processes all must be used.")
         logging.warning(message)
     return Mesh(np.array(devices[:used]), ("data",))
+
+
+def _fitting_batches(config: ml_collections.ConfigDict, num_devices: int) -> str:
+    """The flags for the nearest batches that can be dealt to all devices, for people."""
+    unit = num_devices * (config.batch_norm.group_size or 1) * config.accumulation_steps
+    below = config.batch_size // unit * unit
+    return " or ".join(f"--config.batch_size={size}" for size in (below, below + unit) if size)
 
 
 class TrainProgram:
@@ -101,6 +122,7 @@ class TrainProgram:
         steps_per_epoch: Need not be whole: epochs follow each other without a gap.
         schedule: The learning rate of every step.
         graph: Of the network for inference, without an auxiliary head.
+        randomness: The last argument of `update`, after a state and a batch.
         replicated: The sharding of the state.
         by_example: The sharding of a batch `[accumulation_steps, examples, ...]`.
     """
@@ -137,10 +159,18 @@ class TrainProgram:
         served.eval()
         self.graph = nnx.graphdef(served)
         self._served = Averages(nnx.state(served, nnx.Param), nnx.state(served, nnx.BatchStat))
-        self.init = jax.jit(self._init, out_shardings=self.replicated)
+        key = jax.random.fold_in(jax.random.key(config.seed), 1)
+        self.randomness = Randomness(
+            np.asarray(jax.random.key_data(key)), np.float32(config.drop_path.final_drop_prob)
+        )
+        # A generator that is one operation of XLA: hundreds of kernels drawn by JAX's own default
+        # would take minutes to compile.
+        first_key = jax.random.key_data(jax.random.key(config.seed, impl="rbg"))
+        init = jax.jit(self._init, out_shardings=self.replicated)
+        self.init = functools.partial(init, np.asarray(first_key))
         self.update = jax.jit(
             self._update,
-            in_shardings=(self.replicated, self.by_example, self.by_example),
+            in_shardings=(self.replicated, self.by_example, self.by_example, self.replicated),
             out_shardings=self.replicated,
             donate_argnums=0,
         )
@@ -159,11 +189,9 @@ class TrainProgram:
             _part_of(statistics, self._served.statistics),
         )
 
-    def _init(self) -> TrainState:
+    def _init(self, key_data: jax.Array) -> TrainState:
         """The state before the first step, from `config.seed`."""
-        # A generator that is one operation of XLA: hundreds of kernels drawn by JAX's own default
-        # would take minutes to compile.
-        key = jax.random.key(self.config.seed, impl="rbg")
+        key = jax.random.wrap_key_data(key_data, impl="rbg")
         network = self._make_for_training(rngs=nnx.Rngs(key))
         return self.start(nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
 
@@ -182,7 +210,7 @@ class TrainProgram:
         )
 
     def _update(
-        self, state: TrainState, images: jax.Array, labels: jax.Array
+        self, state: TrainState, images: jax.Array, labels: jax.Array, randomness: Randomness
     ) -> tuple[TrainState, StepMetrics]:
         """One step.
 
@@ -190,11 +218,12 @@ class TrainProgram:
             state: Before it; its buffers are reused.
             images: `[accumulation_steps, examples, height, width, channels]` float32.
             labels: `[accumulation_steps, examples]` int32.
+            randomness: `self.randomness`.
         """
         config = self.config
-        # Folded twice, so that no step has the key of the initial parameters.
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 1), state.step)
-        (loss, statistics), gradient = self._gradient(state, key, images, labels)
+        key = jax.random.fold_in(jax.random.wrap_key_data(randomness.key_data), state.step)
+        drop_prob = self._drop_prob(state.step, randomness.final_drop_prob)
+        (loss, statistics), gradient = self._gradient(state, key, drop_prob, images, labels)
         updates, optimizer = self._optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
         averages = state.averages
@@ -211,14 +240,18 @@ class TrainProgram:
         return new, StepMetrics(loss, optax.tree.norm(gradient), loss_sum / (since + 1))
 
     def _gradient(
-        self, state: TrainState, key: jax.Array, images: jax.Array, labels: jax.Array
+        self,
+        state: TrainState,
+        key: jax.Array,
+        drop_prob: jax.Array | float,
+        images: jax.Array,
+        labels: jax.Array,
     ) -> tuple[tuple[jax.Array, nnx.State], nnx.State]:
         """Loss, new statistics and gradient of a batch: the means of those of its parts.
 
         Every part starts from the same statistics, whose update is linear in those of the batch; so
         the mean of the updates is the update of the whole batch at once.
         """
-        drop_prob = self._drop_prob(state.step)
 
         def part(number: jax.Array | int, images: jax.Array, labels: jax.Array) -> Any:
             def loss_of(parameters: nnx.State) -> tuple[jax.Array, nnx.State]:
@@ -256,11 +289,12 @@ class TrainProgram:
         targets = optax.smooth_labels(targets, self.config.label_smoothing)
         return optax.softmax_cross_entropy(logits, targets).mean()
 
-    def _drop_prob(self, step: jax.Array) -> jax.Array | float:
+    def _drop_prob(self, step: jax.Array, final: jax.Array) -> jax.Array | float:
         """The present probability of dropping a path: linear in time (ScheduledDropPath)."""
-        final = self.config.drop_path.final_drop_prob
-        # A number that the network sees while it is traced, and then draws nothing.
-        return final * jnp.minimum(step / self.total_steps, 1.0) if final else 0.0
+        if not self.config.drop_path.final_drop_prob:
+            # A number that the network sees while it is traced, and then draws nothing.
+            return 0.0
+        return final * jnp.minimum(step / self.total_steps, 1.0)
 
 
 def _part_of(state: nnx.State, wanted: nnx.State) -> nnx.State:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from nasnet_jax.planning import CHIPS, parse_topology
 from nasnet_jax.planning.plan import (
     PAPER_CHILDREN,
+    calibrate,
+    calibration_text,
     plan_search,
     plan_text,
     search_checkpoint_bytes,
@@ -138,8 +141,43 @@ def test_plan_adds_up():
 
 
 def test_batch_that_leaves_devices_empty_is_noted():
-    text = plan_text(plan(default_config(), "v5e-256"), price=None)
+    config = default_config()
+    text = plan_text(plan(config, "v5e-256"), price=None)
     assert "NOTE: a batch has 20 children" in text and "92%" in text
+    # Two rows on 16 devices, the second of four children.
+    assert "--config.children_per_batch=32 " in plan_text(plan(config, "v5e-16"), price=None)
+    config.mesh.data = 64
+    assert "NOTE" not in plan_text(plan(config, "v5e-256"), price=None)
+
+
+def test_the_advice_fills_all_devices():
+    config = default_config()
+    text = plan_text(plan(config, "v5e-16"), price=None)
+    config.children_per_batch = int(re.search(r"config\.children_per_batch=(\d+)", text)[1])
+    advised = plan(config, "v5e-16")
+    assert "NOTE" not in plan_text(advised, price=None) and advised.dealt.idle_share < 0.35
+
+
+def test_calibration_measures_this_machine_and_is_checked():
+    config = default_config()
+    config.num_blocks = 2
+    config.dataset.name = "digits"
+    config.dataset.num_validation = 300
+    config.child.num_cells = 1
+    config.child.num_filters = 2
+    config.child.num_reductions = 0
+    config.child.batch_size = 64
+    config.child.crop_padding = 1
+    config.child.flip = False
+    speed, checks = calibrate(config, search_size(config))
+    assert min(speed.dense, speed.window, speed.elements) >= 0 and "measured here" in speed.source
+    assert [measured.name for measured, _ in checks] == [
+        "small child", "middling child", "large child"
+    ]  # fmt: skip
+    # How near they come is measured on a quiet machine (docs/pods.md), not here.
+    assert all(measured.seconds > 0 and predicted > 0 for measured, predicted in checks)
+    text = calibration_text(checks)
+    assert text.count("predicted") == 3 and "large child" in text
 
 
 def test_children_that_share_devices_take_fewer_rows():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import functools
+import pathlib
+import re
 
 import jax
 import numpy as np
@@ -12,6 +14,7 @@ from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config
 from nasnet_jax.train.program import TrainProgram, make_mesh
 
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 ARCHITECTURE = Architecture.from_one_line(
     "normal: sep_conv_3x3(0)+identity(1); reduction: conv_1x1(0)+avg_pool_3x3(1)"
 )
@@ -77,7 +80,7 @@ def run_steps(program: TrainProgram):
     """Two steps in the middle, where the probability of dropping a path is no longer 0."""
     state, losses = start(program, step=1), []
     for step in (1, 2):
-        state, metrics = program.update(state, *batch(program, step))
+        state, metrics = program.update(state, *batch(program, step), program.randomness)
         losses.append(float(metrics.loss))
     return jax.device_get(state), losses
 
@@ -106,7 +109,7 @@ def test_parts_of_a_batch_are_as_good_as_the_batch():
 def test_the_evaluated_weights_are_the_averages_without_the_auxiliary_head():
     program = make_program(1)
     state = initial_state()
-    after, _ = program.update(start(program), *batch(program, 0))
+    after, _ = program.update(start(program), *batch(program, 0), program.randomness)
     parameters, statistics = program.served(after)
     names = {path[0] for path, _ in nnx.to_flat_state(parameters)}
     assert "aux_head" not in names and "head" in names
@@ -126,7 +129,7 @@ def test_one_program_is_compiled_and_the_mean_loss_restarts():
     program = make_program(1)
     state, means, losses = start(program), [], []
     for step in range(4):
-        state, metrics = program.update(state, *batch(program, step))
+        state, metrics = program.update(state, *batch(program, step), program.randomness)
         means.append(float(metrics.loss_mean))
         losses.append(float(metrics.loss))
     expected = [losses[0], np.mean(losses[:2]), losses[2], np.mean(losses[2:])]
@@ -138,7 +141,7 @@ def test_an_infinite_image_shows_in_the_metrics():
     program = make_program(1)
     images = np.zeros((BATCH, 8, 8, 1))
     images[3, 2, 2] = np.inf
-    _, metrics = program.update(start(program), *batch(program, 0, images))
+    _, metrics = program.update(start(program), *batch(program, 0, images), program.randomness)
     assert not np.isfinite(float(metrics.loss)) or not np.isfinite(float(metrics.gradient_norm))
 
 
@@ -150,3 +153,23 @@ def test_a_mesh_has_as_many_devices_as_whole_groups_can_be_dealt_to(size, group,
     assert jax.device_count() == 4
     config = make_config(batch_size=size, accumulation_steps=parts, batch_norm__group_size=group)
     assert make_mesh(config).size == used
+
+
+def test_a_pod_that_a_batch_does_not_fill_is_told_which_would(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "devices", lambda: [None] * 16)
+    config = make_config(batch_size=1600, batch_norm__group_size=32)
+    with pytest.raises(ValueError, match="10 of 16 devices.*batch_size=1536 or .*batch_size=2048;"):
+        make_mesh(config)
+
+
+def test_the_batches_in_the_docs_fill_their_devices():
+    text = (DOCS / "transferring.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*) \| (.*) \|$", text, re.M)
+    assert [int(row[0]) for row in rows] == [16, 32, 64, 256]
+    for devices, *cells in rows:
+        for cell, group in zip(cells, (32, 16), strict=True):
+            for choice in cell.split(", or "):
+                size = int(choice.split()[0])
+                given = re.search(r"group_size=(\d+)", choice)
+                assert size % (int(devices) * (int(given[1]) if given else group)) == 0, choice
