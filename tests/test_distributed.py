@@ -130,6 +130,17 @@ def test_process_that_never_comes_is_an_error_in_bounded_time(start, number):
     assert f"process {number} of 2" in output and "not complete after 3 s" in output
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("late", [0, 1])
+def test_process_that_starts_late_is_waited_for(start, late):
+    code = JOINED + "print('devices', jax.device_count())"
+    early = start("print('started', flush=True)\n" + code, 1 - late)
+    assert "started" in early.stdout.readline()
+    for process in (early, start(code, late)):
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode == 0 and "devices 2" in output, output
+
+
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("victim", [0, 1])
 def test_death_of_a_process_ends_the_other(start, victim):
