@@ -18,7 +18,7 @@ BENCH ?=
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup test parity transfer lint quickstart clean
+.PHONY: setup test parity transfer bench lint quickstart clean
 
 setup: $(INSTALLED)
 

@@ -1,0 +1,60 @@
+"""Children trained in an hour, against compiling each child's own static network."""
+
+from __future__ import annotations
+
+import contextlib
+
+from options import Options
+from pairs import alternate
+from processes import NO_CACHE, Worker, ask_all, ours, start_all
+from results import Row, row
+from sizes import SIZES, architectures
+
+STEPS = 100
+"""Of a child, on both sides."""
+
+LEAST = {"quickstart": 6.0, "proxy": 3.0}
+
+
+def measure(options: Options) -> list[Row]:
+    return [compare(options, name) for name in SIZES]
+
+
+def compare(options: Options, name: str) -> Row:
+    """In each pair, one new child for each device; the peer has one process for each device.
+
+    Our program was compiled before: once for all children of a search. The peer compiles for each.
+    """
+    settings = options.settings(size=name, **({} if options.quick else {"steps": STEPS}))
+    devices = options.devices
+    chosen = [one.one_line() for one in architectures(devices * (options.pairs + 1), seed=3)]
+
+    def row_of(number: int) -> list[str]:
+        return chosen[number * devices : (number + 1) * devices]
+
+    with contextlib.ExitStack() as stack:
+        worker = stack.enter_context(Worker(ours(), "ours.children", settings))
+        theirs = start_all(
+            ours(),
+            "peers.static_children",
+            [{**settings, "worker": number, **options.core(number)} for number in range(devices)],
+            variables=NO_CACHE,
+        )
+        for one in theirs:
+            stack.enter_context(one)
+        worker.ask({"architectures": row_of(0)})
+        found = alternate(
+            lambda pair: worker.ask({"architectures": row_of(pair + 1)}),
+            lambda pair: ask_all(theirs, [{"architectures": [one]} for one in row_of(pair + 1)]),
+            pairs=options.pairs,
+            warm_up=False,
+        )
+        facts = worker.facts
+    return row(
+        f"children of {STEPS} steps an hour, {name} size",
+        "x",
+        found.ratio,
+        against="jax.jit of each child's own static network, compilation included",
+        least=LEAST[name],
+        details={"our_seconds": found.ours, "their_seconds": found.theirs, "ours": facts},
+    )
