@@ -34,7 +34,7 @@ DATASETS = ("digits", "cifar10", "imagenette")
 RELEASED_DROP = {"digits": 0.4, "cifar10": 0.4, "imagenette": 0.3}
 """1 - `drop_path_keep_prob` of the released code: that of its CIFAR network, and of Large."""
 LARGEST_DROP = 0.7
-"""The number that is often told of ScheduledDropPath, a probability of keeping read as one of dropping."""
+"""Often told of ScheduledDropPath: the code's probability of keeping, read as one of dropping."""
 
 _FOLDER = flags.DEFINE_string(
     "folder", str(ROOT / ".cache" / "transfer"), "Where trainings and compilations go."

@@ -152,4 +152,4 @@ def lower_training(config: ml_collections.ConfigDict, devices: Sequence[Any]) ->
         (*shape, side, side, channels), np.float32, sharding=program.by_example
     )
     labels = jax.ShapeDtypeStruct(shape, np.int32, sharding=program.by_example)
-    return program.update.lower(state, images, labels)
+    return program.update.lower(state, images, labels, program.randomness)

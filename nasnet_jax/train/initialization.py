@@ -50,7 +50,10 @@ def start_from(
     fresh = program.init() if new else abstract
     state = jax.jit(program.start, out_shardings=program.replicated)(
         *jax.device_put(
-            (_filled(fresh.parameters, parameters, new), _filled(fresh.statistics, statistics, new)),
+            (
+                _filled(fresh.parameters, parameters, new),
+                _filled(fresh.statistics, statistics, new),
+            ),
             program.replicated,
         )
     )

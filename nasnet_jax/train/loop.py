@@ -244,7 +244,9 @@ class Training:
             while self.step < self._program.total_steps:
                 batch = feed.next(None if metrics is None else metrics.loss)
                 earlier = metrics
-                state, metrics = self._program.update(state, batch["image"], batch["label"])
+                state, metrics = self._program.update(
+                    state, batch["image"], batch["label"], self._program.randomness
+                )
                 self.step += 1
                 # One step behind, so that the devices always have work.
                 if earlier is not None:
