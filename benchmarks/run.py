@@ -17,23 +17,6 @@ import table
 from absl import app, flags, logging
 from options import Options
 
-BENCHMARKS = (
-    "children",
-    "static",
-    "compile",
-    "start",
-    "memory",
-    "inference",
-    "step",
-    "recipes",
-    "devices",
-    "loop",
-    "controller",
-    "operations",
-    "bfloat16",
-    "scale",
-)
-
 _PAIRS = flags.DEFINE_integer("pairs", 5, "Measurements of each side.", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "Just enough to see that it works.")
 _LABEL = flags.DEFINE_string(
@@ -42,10 +25,12 @@ _LABEL = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    names = argv[1:] or list(BENCHMARKS)
-    unknown = [name for name in names if name not in BENCHMARKS]
+    names = argv[1:] or list(table.BENCHMARKS)
+    unknown = [name for name in names if name not in table.BENCHMARKS]
     if unknown:
-        raise app.UsageError(f"There is no benchmark {unknown[0]!r}; there are {BENCHMARKS}.")
+        raise app.UsageError(
+            f"There is no benchmark {unknown[0]!r}; there are {', '.join(table.BENCHMARKS)}."
+        )
     logging.set_verbosity(logging.INFO)
     where = results.machine()
     options = Options(pairs=_PAIRS.value, quick=_QUICK.value, machine=where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import figure
 import results
 from results import Row
 
@@ -12,11 +13,25 @@ HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 README = HERE / "README.md"
 BEGIN, END = "<!-- results: made by table.py -->", "<!-- end of results -->"
+BENCHMARKS = (
+    "children",
+    "static",
+    "compile",
+    "start",
+    "memory",
+    "inference",
+    "step",
+    "recipes",
+    "devices",
+    "loop",
+    "controller",
+    "operations",
+    "bfloat16",
+    "scale",
+)
+"""All files of `rows/`, in the order of the table."""
+
 PLATFORMS = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
-
-
-def main() -> None:
-    write()
 
 
 def write() -> None:
@@ -31,7 +46,8 @@ def write() -> None:
 def platform_text(platform: str) -> str:
     """The heading, the machine and the table of one kind of device."""
     title = f"### {PLATFORMS[platform]}"
-    files = sorted((RESULTS / platform).glob("*.json"))
+    files = [RESULTS / platform / f"{name}.json" for name in BENCHMARKS]
+    files = [file for file in files if file.exists()]
     if not files:
         return f"{title}\n\nNot measured."
     earlier: dict[tuple[str, str], Row] = {}
@@ -58,7 +74,13 @@ def platform_text(platform: str) -> str:
             )
             lines.append("| " + " | ".join(cells) + " |")
     described = "; ".join(dict.fromkeys(machines))
-    return "\n".join([title, "", described, "", *lines])
+    missing = [name for name in BENCHMARKS if not (RESULTS / platform / f"{name}.json").exists()]
+    notes = [f"Not measured: {', '.join(missing)}."] if missing else []
+    scale = RESULTS / platform / "scale.json"
+    if scale.exists():
+        figure.draw(results.read(scale)[0], scale.with_suffix(".svg"))
+        notes.append(f"![Cost against work](results/{platform}/scale.svg)")
+    return "\n\n".join([title, described, "\n".join(lines), *notes])
 
 
 def machine_text(machine: dict[str, Any]) -> str:
@@ -71,4 +93,4 @@ def machine_text(machine: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    write()

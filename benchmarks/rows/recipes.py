@@ -16,7 +16,10 @@ def measure(options: Options) -> list[Row]:
         settings = {"mode": "recipe", "network": network, "batches": [batch]}
         message = {"batch": batch, "times": 1}
         with Worker(ours(), "ours.mobile", settings) as worker:
-            seconds = [timed(lambda _: worker.ask(message), at) for at in range(options.pairs)]
+            seconds = [
+                timed(lambda _, one=worker, message=message: one.ask(message), number)
+                for number in range(options.pairs)
+            ]
             peak = worker.ask(message)["peak_bytes"]
         what = f"training step by the recipe, {name}, batch {batch}"
         rows.append(row(what, "s", seconds, details={"seconds": seconds}))
