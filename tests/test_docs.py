@@ -1,7 +1,8 @@
 """Every command in README and docs is run by some test, and every piece of Python here.
 
 `RUN_BY` says for each command which test runs it. A command that is added to the text and not here
-fails, and so does a line here whose command or whose test is gone.
+fails, and so do a flag that the program does not know, a line here whose command is gone, and one
+whose test does not name the program and the flags. What is cheap is run by this file as it is written.
 """
 
 from __future__ import annotations
@@ -17,34 +18,37 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-POD = "needs accelerators or a cluster"
+POD = "needs accelerators, a cluster or a data set"
 HERE = "is run by this file"
+WHOLE = "takes minutes, and its steps are run by tests one by one"
 
 _COMMAND = re.compile(
     r"^(?:\$ )?((?:python3?|make|pip|tensorboard|launch/\S+|sbatch|kubectl|sky|docker|gcloud) .*)$"
 )
+_FLAG = re.compile(r"--([a-z_]+(?:-[a-z]+)*)")
 
 RUN_BY: dict[str, str] = {
-    r"make quickstart": "tests/search/test_loop.py",
-    r"make test": HERE,
-    r"make setup": HERE,
-    r"python -m nasnet_jax\.search .*search_cifar10": POD,
-    r"python -m nasnet_jax\.search --config=\S+ --workdir": "tests/search/test_loop.py",
+    r"make (quickstart|test)": WHOLE,
+    r"python -m nasnet_jax\.search --config=\S+ --workdir": "tests/search/test_faults.py",
     r"python -m nasnet_jax\.train .*(imagenet|cifar)": POD,
     r"python -m nasnet_jax\.train --config=\S+ --workdir": "tests/train/test_train.py",
     r"python -m nasnet_jax\.draw nasnet_a": HERE,
-    r"python -m nasnet_jax\.describe": "tests/test_describe.py",
+    r"python -m nasnet_jax\.describe": HERE,
     r"python -m nasnet_jax\.report": "tests/report/test_main.py",
-    r"python -m nasnet_jax\.data ": "tests/data/test_main.py",
     r"python -m nasnet_jax\.predict": "tests/test_predict.py",
     r"python -m nasnet_jax\.export": "tests/test_export.py",
     r"python -m nasnet_jax\.import_weights": "tests/inference/published/test_importing.py",
     r"python -m nasnet_jax\.evaluate": "tests/train/test_measure.py",
     r"python examples/own_images\.py": "tests/examples/test_own_images.py",
-    r"python launch/local_pod\.py": "tests/test_distributed.py",
-    r"(python )?launch/\S+|sbatch|kubectl|sky|docker|gcloud": POD,
-    r"python -m nasnet_jax\.(plan|compile_check|planning)": "tests/planning",
-    r"tensorboard --logdir": HERE,
+    r"python -m nasnet_jax\.plan": "tests/planning/test_plan.py",
+    r"python -m nasnet_jax\.compile_check": "tests/planning/test_check.py",
+    r"python launch/local_pod\.py": HERE,
+    r"python launch/(tpu_pod|kubernetes)\.py up": HERE,
+    r"python launch/tpu_pod\.py": "tests/launch/test_tpu_pod.py",
+    r"python launch/kubernetes\.py": "tests/launch/test_kubernetes.py",
+    r"launch/slurm\.sh": HERE,
+    r"sky|docker|gcloud": POD,
+    r"tensorboard --logdir": WHOLE,
 }
 
 
@@ -63,23 +67,67 @@ def snippets() -> list[object]:
     return pieces
 
 
+def runner(command: str) -> str | None:
+    """Says what runs a command: the first that matches."""
+    return next((where for pattern, where in RUN_BY.items() if re.match(pattern, command)), None)
+
+
+EVERY = sorted({command for page in PAGES for command in commands(page)})
+OURS = [command for command in EVERY if command.startswith("python -m nasnet_jax.")]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_is_run_by_a_test(page: Path) -> None:
-    unknown = [
-        command
-        for command in commands(page)
-        if not any(re.match(pattern, command) for pattern in RUN_BY)
-    ]
+    unknown = [command for command in commands(page) if runner(command) is None]
     assert not unknown, f"Say in RUN_BY of {Path(__file__).name} which test runs these."
 
 
-def test_the_named_tests_are_there() -> None:
-    missing = [
-        where
-        for where in RUN_BY.values()
-        if where not in (POD, HERE) and not (ROOT / where).exists()
-    ]
-    assert not missing
+def test_no_line_is_left_over() -> None:
+    assert not [p for p in RUN_BY if not any(re.match(p, command) for command in EVERY)]
+
+
+@pytest.mark.parametrize("command", [c for c in EVERY if (runner(c) or "").startswith("tests/")])
+def test_the_named_test_runs_it(command: str) -> None:
+    code = (ROOT / str(runner(command))).read_text(encoding="utf-8")
+    words = command.split(" -- ")[0].split()
+    program = words[2] if words[1] == "-m" else Path(words[1]).name
+    # As a whole word of a command line, not as the name of what is imported.
+    assert f'"{program}"' in code
+    flags = {match[1] for word in words if (match := _FLAG.match(word)) and "--config." not in word}
+    assert not [flag for flag in sorted(flags) if flag not in code and flag not in UNTESTED]
+
+
+UNTESTED = {
+    "port": "serves for ever; the example's server itself is tested",
+}
+
+
+@pytest.mark.parametrize("module", sorted({command.split()[2] for command in OURS}))
+def test_programs_know_the_flags_of_the_docs(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=120
+    )
+    given = {
+        match[1]
+        for command in OURS
+        for word in command.split()
+        if command.split()[2] == module and (match := _FLAG.match(word))
+    }
+    assert not [flag for flag in given if not re.search(rf"--(\[no\])?{flag}\b", done.stdout)]
+
+
+@pytest.mark.parametrize("command", [c for c in OURS if "--config." in c and "NAME" not in c])
+def test_configurations_have_the_fields_of_the_docs(command: str) -> None:
+    file, _, variant = re.findall(r"--config=([^\s:]+)(:?)(\S*)", command)[0]
+    spec = importlib.util.spec_from_file_location("experiment", ROOT / file)
+    assert spec is not None and spec.loader is not None
+    experiment = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(experiment)
+    config = experiment.get_config(*([variant] if variant else []))
+    for field in re.findall(r"--config\.([\w.]+)=", command):
+        value = config
+        for name in field.split("."):
+            value = value[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -88,21 +136,23 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [target for target in targets if not (page.parent / target).exists()]
 
 
-def test_the_drawing_commands_draw(tmp_path: Path) -> None:
-    drawing = [
-        command for page in PAGES for command in commands(page) if ".draw nasnet_a" in command
-    ]
-    assert drawing
-    for command in drawing:
-        words = command.split()[1:]
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        (output,) = (
-            word.removeprefix("--output=") for word in words if word.startswith("--output=")
-        )
-        assert (tmp_path / output).stat().st_size > 1_000
+@pytest.mark.parametrize("command", [c for c in EVERY if runner(c) == HERE])
+def test_cheap_commands_do_what_they_say(command: str, tmp_path: Path) -> None:
+    """As they are written, but launchers only say what they would do."""
+    for folder in ("configs", "launch"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    words = command.split()
+    if "launch/" in command:
+        words.insert(words.index("--"), "--dry-run")
+    if words[0] == "python":
+        words[0] = sys.executable
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    outputs = [word.removeprefix("--output=") for word in words if word.startswith("--output=")]
+    if outputs:
+        assert (tmp_path / outputs[0]).stat().st_size > 1_000
+    else:
+        assert len(done.stdout) > 100
 
 
 def test_the_named_programs_are_there() -> None:
@@ -110,14 +160,6 @@ def test_the_named_programs_are_there() -> None:
     targets = {c.split()[1] for page in PAGES for c in commands(page) if c.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
-    modules = {
-        c.split()[2]
-        for page in PAGES
-        for c in commands(page)
-        if c.startswith("python -m nasnet_jax.")
-    }
-    assert modules
-    assert all(importlib.util.find_spec(module) is not None for module in modules)
     configs = {
         word.removeprefix("--config=").split(":")[0]
         for page in PAGES

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -17,6 +20,7 @@ from nasnet_jax.train import default_config, run
 from nasnet_jax.train.initialization import start_from
 from nasnet_jax.train.program import TrainProgram, make_mesh
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
     "normal: sep_conv_3x3(0)+identity(1); reduction: conv_3x3(0)++max_pool_3x3(1)"
 )
@@ -172,3 +176,23 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path, field, value,
     with pytest.raises(error, match=message):
         run(config, tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.timeout(300)
+def test_the_command_trains_what_the_flags_say(tmp_path):
+    small = {
+        "architecture": "normal: conv_1x1(0)+identity(1); reduction: conv_1x1(0)+identity(1)",
+        "model.num_cells": 1,
+        "model.num_filters": 4,
+        "model.num_reductions": 0,
+        "epochs": 1.0,
+    }
+    command = [sys.executable, "-m", "nasnet_jax.train", "--config=configs/digits.py"]
+    flags = [f"--config.{name}={value}" for name, value in small.items()]
+    done = subprocess.run(
+        [*command, f"--workdir={tmp_path / 'run'}", *flags],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] > 0
+    assert "test accuracy" in done.stdout + done.stderr
