@@ -23,6 +23,7 @@ _CHILDREN = flags.DEFINE_integer("children", 300, "Architectures to try.")
 _BLOCKS = flags.DEFINE_integer("blocks", 5, "B, blocks in a cell.")
 _CELLS = flags.DEFINE_integer("cells", 2, "N of the children, and of the final network.")
 _FILTERS = flags.DEFINE_integer("filters", 16, "F of the children; the final network has twice it.")
+_REDUCTIONS = flags.DEFINE_integer("reductions", 2, "Reduction cells; each halves the map.")
 _CHILD_EPOCHS = flags.DEFINE_integer("child_epochs", 10, "Epochs of a child.")
 _EPOCHS = flags.DEFINE_integer("epochs", 100, "Epochs of the final network.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch.")
@@ -46,6 +47,7 @@ def search(images: Path, workdir: Path) -> Path:
     config.strategy.learning_rate = 0.005  # There are far fewer updates than the paper's 1,000.
     config.child.num_cells = _CELLS.value
     config.child.num_filters = _FILTERS.value
+    config.child.num_reductions = _REDUCTIONS.value
     config.child.epochs = _CHILD_EPOCHS.value
     config.child.batch_size = _BATCH.value
     config.rerank.top_k = min(8, _CHILDREN.value)
@@ -66,6 +68,7 @@ def train(images: Path, architecture: Path, workdir: Path) -> dict[str, object]:
     config.dataset.num_classes = sum(entry.is_dir() for entry in images.iterdir())
     config.model.num_cells = _CELLS.value
     config.model.num_filters = 2 * _FILTERS.value
+    config.model.num_reductions = _REDUCTIONS.value
     config.epochs = float(_EPOCHS.value)
     config.batch_size = _BATCH.value
     config.aux_weight = 0.0

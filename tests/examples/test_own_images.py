@@ -28,6 +28,8 @@ def finished(digit_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "--blocks=2",
             "--cells=1",
             "--filters=4",
+            # Without them the search has a third of the branches to compile.
+            "--reductions=0",
             "--children=4",
             "--child_epochs=2",
             "--epochs=6",
