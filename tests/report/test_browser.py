@@ -107,6 +107,18 @@ def test_headings_sort(show: Callable[..., Any], report: Path) -> None:
     assert numbers[0] > numbers[-1]
 
 
+def test_children_that_were_not_ranked_again_come_by_reward(
+    show: Callable[..., Any], report: Path
+) -> None:
+    page = show(report)
+    page.get_by_role("button", name="batch").click()  # Many are equal here.
+    page.get_by_role("button", name="re-ranked").click()
+    reranked, rewards = column(page, 2), [float(text) for text in column(page, 1)]
+    ranked = sum(text != "–" for text in reranked)
+    assert ranked == 5 and all(text == "–" for text in reranked[ranked:])
+    assert len(rewards) > 10 and rewards[ranked:] == sorted(rewards[ranked:], reverse=True)
+
+
 def test_filters_filter(show: Callable[..., Any], report: Path) -> None:
     page = show(report)
     count = page.locator("#count")

@@ -20,7 +20,7 @@
     ...(several ? [{ title: "search", width: [9, 2], className: "words", ascends: true,
       key: (search) => search, text: (search) => dot(search) }] : []),
     { title: "child", width: [4, 1], ascends: true, key: (search, child) => child, text: (search, child) => number.format(child) },
-    { title: "reward", width: [5, 1], first: !reranked, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
+    { title: "reward", width: [5, 1], first: !reranked, breaksTies: true, key: (search, child) => searches[search].reward[child], text: (search, child) => score(searches[search].reward[child]) },
     { title: "re-ranked", width: [6, 1], first: reranked, key: (search, child) => searches[search].rerank[child], text: (search, child) => score(searches[search].rerank[child]) },
     { title: "parameters", width: [7, 1.2], ascends: true, key: (search, child) => searches[search].params[child], text: (search, child) => number.format(searches[search].params[child]) },
     { title: "multiply-adds", width: [8, 1.4], className: "wide", wide: true, ascends: true, key: (search, child) => searches[search].macs[child], text: (search, child) => number.format(searches[search].macs[child]) },

@@ -62,11 +62,14 @@ class Leaderboard {
     const { column, descending } = this.sorted;
     const keyed = rows.map((row) => [column.key(...row), row]);
     const sign = descending ? -1 : 1;
+    // Children that are equal in this column, or have nothing in it, come by their rewards.
+    const reward = this.columns.find((each) => each.breaksTies).key;
     keyed.sort(([one, [oneSearch, oneChild]], [other, [otherSearch, otherChild]]) => {
       // What has no value comes last either way.
       const missing = Number.isNaN(one) - Number.isNaN(other);
       if (missing) return missing;
-      return sign * (one > other) - sign * (one < other) || oneSearch - otherSearch || oneChild - otherChild;
+      return sign * (one > other) - sign * (one < other) ||
+        reward(otherSearch, otherChild) - reward(oneSearch, oneChild) || oneSearch - otherSearch || oneChild - otherChild;
     });
     this.rows = keyed.map(([, row]) => row);
     this.chosen = kept ? this.rows.findIndex(([search, child]) => search === kept[0] && child === kept[1]) : -1;
