@@ -79,7 +79,7 @@ def training(config: Any, settings: dict[str, Any]) -> Callable[[np.ndarray], ob
 
     def step(images: np.ndarray) -> None:
         nonlocal state
-        state, metrics = program.update(state, images[np.newaxis], labels)
+        state, metrics = program.update(state, images[np.newaxis], labels, program.randomness)
         jax.block_until_ready(metrics)
 
     return step
