@@ -53,17 +53,21 @@ def inference_forms(model: keras.Model) -> dict[str, Callable[[np.ndarray], obje
         }
     import jax
 
-    trainable = [variable.value for variable in model.trainable_variables]
-    fixed = [variable.value for variable in model.non_trainable_variables]
-
     @jax.jit
     def logits(trainable: Any, fixed: Any, images: Any) -> Any:
         return model.stateless_call(trainable, fixed, images, training=False)[0]
 
     return {
         "predict_on_batch": model.predict_on_batch,
-        "jax.jit": lambda images: np.asarray(logits(trainable, fixed, images)),
+        "jax.jit": lambda images: np.asarray(
+            logits(values(model.trainable_variables), values(model.non_trainable_variables), images)
+        ),
     }
+
+
+def values(variables: list[Any]) -> list[Any]:
+    """The arrays of variables; anew for each call, since `predict_on_batch` replaces them."""
+    return [variable.value for variable in variables]
 
 
 def step_forms(model: keras.Model) -> dict[str, Callable[[np.ndarray], object]]:
