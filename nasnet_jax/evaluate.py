@@ -11,7 +11,7 @@ from absl import app, flags
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A model's folder or a training's workdir.", required=True
+    "checkpoint", None, "A model's folder, or the workdir of a training or a search.", required=True
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "digits, folder:PATH, or a name of TFDS.", required=True
@@ -33,6 +33,12 @@ def main(argv: list[str]) -> None:
 
     quiet_unless_asked()
     use_every_core()
+    from nasnet_jax import distributed
+
+    with ending_for_people():
+        distributed.initialize()
+    import jax
+
     from nasnet_jax.train.measure import evaluate
 
     with ending_for_people():
@@ -43,6 +49,8 @@ def main(argv: list[str]) -> None:
             split=_SPLIT.value,
             batch_size=_BATCH_SIZE.value,
         )
+    if jax.process_index() > 0:
+        return
     if _JSON.value:
         print(json.dumps(dataclasses.asdict(result)))
     else:

@@ -183,7 +183,7 @@ def load(
     """Loads a trained network onto this process's first device.
 
     Args:
-        path: The workdir of a training, or a model's folder, local or `gs://`.
+        path: The workdir of a training or of a search, or a model's folder, local or `gs://`.
         fold: Whether to fold batch normalization into the convolutions, which gives the same
             outputs up to rounding.
         dtype: What the network computes in, for example `jnp.bfloat16` on accelerators; by default

@@ -26,7 +26,7 @@ from nasnet_jax.nn.nasnet import NASNet
 MODEL_FILE = "model.json"
 WEIGHTS = "weights"
 MODEL_FOLDER = "model"
-"""Where a training puts its model inside its workdir."""
+"""Where a search and a training put their model inside its workdir."""
 _BEST_ARCHITECTURE = "best_architecture.json"
 _RUN_CONFIG = "config.json"
 _ONLY_IN_TRAINING = "aux_head"
@@ -99,7 +99,7 @@ def save_model(
 
 
 def find_model(path: str | os.PathLike[str]) -> epath.Path:
-    """Finds the model folder: `path` itself, or the one in a training's workdir.
+    """Finds the model folder: `path` itself, or the one in the workdir of a training or a search.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -116,18 +116,17 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
     best = folder / _BEST_ARCHITECTURE
     if best.exists():
         raise ValueError(
-            f"{str(folder)!r} is the workdir of a search, which finds an architecture but trains no "
-            "weights to keep. Train it first: python -m nasnet_jax.train --config=configs/NAME.py "
-            f"--workdir=DIR --config.architecture={best}, and load DIR."
+            f"{str(folder)!r} is the workdir of a search that is under way: the winner's model is "
+            "written at its end. Run the same search command again; it goes on where it stopped."
         )
     if (folder / _RUN_CONFIG).exists():
         raise ValueError(
-            f"{str(folder)!r} is the workdir of a training that has not written its model yet. Run "
-            "the same train command again; it goes on where it stopped."
+            f"{str(folder)!r} is the workdir of a run that has not written its model yet. Run "
+            "the same command again; it goes on where it stopped."
         )
     raise ValueError(
         f"{str(folder)!r} holds no model (there is no {MODEL_FILE} in it). Give the workdir of a "
-        "training, or a folder that save_model or import_weights wrote."
+        "training or a search, or a folder that save_model or import_weights wrote."
     )
 
 

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
-from nasnet_jax.nn.supernet import architecture_arrays
+from nasnet_jax.nn.supernet import Supernet, architecture_arrays
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
 from nasnet_jax.search.dealing import deal
@@ -35,6 +35,20 @@ class ChildResult(NamedTuple):
     reward: float
     diverged: bool
     seconds: float
+
+
+class TrainedChild(NamedTuple):
+    """A child with its weights.
+
+    Attributes:
+      architecture: in its canonical form.
+      reward: as of `ChildResult`.
+      parameters: of the supernet, NumPy arrays, which all processes of a pod have.
+    """
+
+    architecture: Architecture
+    reward: float
+    parameters: Any
 
 
 def make_mesh(arch: int, data: int) -> Mesh:
@@ -61,6 +75,8 @@ class ChildTrainer:
     method with the same arguments.
 
     Attributes:
+      best: of the children that were trained with `keep_best`, the first with the highest reward;
+        None before one.
       compilations: executables compiled so far; one, whatever is trained.
       compile_seconds: what that took.
       busy_seconds, device_seconds: the devices' time at work and altogether, of which the idle
@@ -114,11 +130,27 @@ class ChildTrainer:
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
         self._key = _place(jax.random.key_data(key), self._replicated)
         self._num_blocks = config.num_blocks
+        # Only the row's best leaves the devices. Its index is data.
+        self._pick = jax.jit(
+            lambda parameters, index: parameters[index], out_shardings=self._replicated
+        )
+        self.best: TrainedChild | None = None
         self._compiled: jax.stages.Compiled | None = None
         self.compilations = 0
         self.compile_seconds = 0.0
         self.busy_seconds = 0.0
         self.device_seconds = 0.0
+
+    @property
+    def supernet(self) -> Supernet:
+        """What all children are parts of."""
+        return self._program.supernet
+
+    @property
+    def training_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The uint8 images that train, and their channels' mean and deviation (0 to 255)."""
+        data = self._data
+        return np.asarray(data.train_images), np.asarray(data.mean), np.asarray(data.deviation)
 
     def cost(self, architecture: Architecture) -> Cost:
         """What a child of this architecture costs."""
@@ -151,6 +183,7 @@ class ChildTrainer:
         architectures: Sequence[Architecture],
         *,
         epochs: int,
+        keep_best: bool = False,
         on_call: Callable[[float], None] = lambda share: None,
     ) -> list[ChildResult]:
         """Trains each architecture from scratch, in its canonical form.
@@ -158,6 +191,7 @@ class ChildTrainer:
         Args:
           architectures: any number of them.
           epochs: of training, also the period of the learning rate's cosine.
+          keep_best: whether `best` is to be the best of them, if it is not better already.
           on_call: told after every epoch of a row which share of the work is done; what it
             raises ends the training.
 
@@ -173,14 +207,18 @@ class ChildTrainer:
             def on_epoch(share: float, number: int = number) -> None:
                 on_call((number + share) / len(rows))
 
-            for index, result in zip(
-                row, self._train_row([canonical[i] for i in row], epochs, on_epoch), strict=True
-            ):
+            children = [canonical[index] for index in row]
+            trained = self._train_row(children, epochs, keep_best, on_epoch)
+            for index, result in zip(row, trained, strict=True):
                 results[index] = result
         return [result for result in results if result is not None]
 
     def _train_row(
-        self, row: list[Architecture], epochs: int, on_epoch: Callable[[float], None]
+        self,
+        row: list[Architecture],
+        epochs: int,
+        keep_best: bool,
+        on_epoch: Callable[[float], None],
     ) -> list[ChildResult]:
         program = self.compile()
         started = time.time()
@@ -211,6 +249,12 @@ class ChildTrainer:
             diverged = not finite[index]
             reward = 0.0 if diverged else float(correct[index]) / self.num_validation
             results.append(ChildResult(reward, diverged, seconds))
+        if keep_best:
+            best = max(range(len(row)), key=lambda index: results[index].reward)
+            if self.best is None or results[best].reward > self.best.reward:
+                vector = np.asarray(self._pick(children.parameters, np.int32(best)))
+                parameters = _unraveled(vector, self.supernet.shapes)
+                self.best = TrainedChild(row[best], results[best].reward, parameters)
         return results
 
     def _account(self, finished: np.ndarray) -> None:
@@ -254,6 +298,16 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(place, tree)
 
 
+def _unraveled(vector: np.ndarray, shapes: Any) -> Any:
+    """The tree of arrays of these shapes that `ravel_pytree` made the vector of."""
+    leaves, tree = jax.tree.flatten(shapes)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    parts = np.split(vector, ends[:-1])
+    return jax.tree.unflatten(
+        tree, [p.reshape(x.shape) for p, x in zip(parts, leaves, strict=True)]
+    )
+
+
 def _finish_times(output: jax.Array, called: float) -> list[float]:
     """Waits for each local device in turn, the cheapest child first, and notes when it was done."""
     finished = []
@@ -261,4 +315,3 @@ def _finish_times(output: jax.Array, called: float) -> list[float]:
         shard.data.block_until_ready()
         finished.append(time.time() - called)
     return finished
-

@@ -20,6 +20,7 @@ from flax import traverse_util
 from jax.experimental import multihost_utils
 
 from nasnet_jax.data.builtin import FakeSpec
+from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
@@ -29,6 +30,7 @@ from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
 from nasnet_jax.search.config import check_config
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import Architecture, canonical_decisions, choices
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.workdir import claim_workdir
@@ -68,8 +70,8 @@ def run(
     Args:
       config: see `nasnet_jax.search.config.default_config`.
       workdir: a folder, in a pod one that all processes see; gets `history.csv`,
-        `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files and
-        checkpoints.
+        `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files,
+        checkpoints, and at the end in `model` the winner with its weights.
       on_progress: told after every compiled call.
 
     Returns:
@@ -117,6 +119,7 @@ def run(
         writer.write_hparams(traverse_util.flatten_dict(config.to_dict(), sep="."))
         search.search()
         search.rerank()
+        search.save_winner(dataset)
         summary = search.write_results()
         if jax.process_index() == 0:
             write_report(folder)
@@ -289,6 +292,7 @@ class Search:
                 results = self.trainer.train(
                     [entry.architecture for entry in part],
                     epochs=self.config.rerank.epochs,
+                    keep_best=True,
                     on_call=on_call,
                 )
             for entry, result in zip(part, results, strict=True):
@@ -296,6 +300,31 @@ class Search:
             self.step = self.num_batches + number + 1
             with self.timed("rerank"):
                 self._save()
+
+    def save_winner(self, dataset: Dataset) -> None:
+        """Writes the winner's model, unless it is there.
+
+        Its weights are those that its re-ranking ended with. If that was in an earlier session, or
+        nothing was re-ranked, it is trained once more, which gives the same weights.
+        """
+        if has_model(self.folder):
+            return
+        entry = self.history.winner()
+        architecture = entry.architecture.canonical()
+        best = self.trainer.best
+        with self.timed("rerank"):
+            if best is None or best.architecture != architecture:
+                self.trainer.best = None
+                part = self.config.child if np.isnan(entry.rerank_reward) else self.config.rerank
+                self.trainer.train(
+                    [architecture],
+                    epochs=part.epochs,
+                    keep_best=True,
+                    on_call=lambda share: self._signals.check(),
+                )
+                best = self.trainer.best
+            assert best is not None
+            save_winner(self.folder, self.config, dataset, self.trainer, best)
 
     def _report(self, phase: str, share: float, seconds_left: float) -> None:
         self._on_progress(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from nasnet_jax.nn.extraction import extract_parameters
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.nn.supernet import Supernet, architecture_arrays
@@ -64,10 +65,10 @@ class Static:
     def __init__(self, architecture: Architecture, supernet: Supernet) -> None:
         self.architecture = architecture
         self.supernet = supernet
-        self.network = nnx.eval_shape(
+        network = nnx.eval_shape(
             lambda: NASNet(architecture, supernet.macro, config=CONFIG, rngs=nnx.Rngs(0))
         )
-        self.graphdef = nnx.graphdef(self.network)
+        self.graphdef = nnx.graphdef(network)
 
     def gradient(self, state: nnx.State, images: jax.Array):
         """Logits and gradient."""
@@ -81,71 +82,7 @@ class Static:
 
     def state(self, tree: dict) -> nnx.State:
         """Parameters, or a gradient, of the supernet in the places of this network's own."""
-        macro, architecture, static = self.supernet.macro, self.architecture, self.network
-        supernet_cells = []
-        for stage in range(macro.num_reductions + 1):
-            weights = tree[f"stage_{stage}"]
-            if stage > 0:
-                reduction = tree[f"reduction_{stage}"]
-                supernet_cells.append((stage, True, reduction["inputs"], reduction["blocks"]))
-            for cell in range(macro.num_cells):
-                pick = lambda x, i: jax.tree.map(lambda leaf: leaf[i], x)  # noqa: E731
-                inputs = (
-                    weights["first"]
-                    if cell == 0
-                    else [pick(state, cell - 1) for state in weights["next"]]
-                )
-                supernet_cells.append((stage, False, inputs, pick(weights["blocks"], cell)))
-        nnx.update(static.stem, tree["stem"])
-        for place, module, (stage, is_reduction, inputs, blocks) in zip(
-            macro.cells, static.cells, supernet_cells, strict=True
-        ):
-            searched = architecture.reduction if is_reduction else architecture.normal
-            tape = self.supernet.tape(stage, reduction=is_reduction)
-            sources = (place.current, place.previous)
-            for target, state, source in zip(
-                (module.input_0, module.input_1), inputs, sources, strict=True
-            ):
-                nnx.update(target, self._kept_rows(state, source))
-            for index, (block, target) in enumerate(
-                zip(searched.blocks, module.blocks, strict=True)
-            ):
-                halves = (
-                    (target.left, block.left_op, block.left_input),
-                    (target.right, block.right_op, block.right_input),
-                )
-                for half, (operation, name, state) in enumerate(halves):
-                    branch = OPERATIONS.index(name) + len(OPERATIONS) * (is_reduction and state < 2)
-                    packing = tape.packings[branch]
-                    nnx.update(operation, packing.unpack(blocks.slots[index, half]))
-                if target.projection is not None:
-                    nnx.update(
-                        target.projection, tape.projection.unpack(blocks.projections[index])
-                    )
-            if is_reduction:
-                for number, adapter in enumerate((module.output_0, module.output_1)):
-                    if adapter is not None:
-                        state = tree[f"reduction_{stage}"]["unused"]
-                        nnx.update(adapter, jax.tree.map(lambda x, n=number: x[n], state))
-        nnx.update(static.head, self._kept_rows(tree["head"], len(macro.cells) - 1))
-        # A copy, since the network's variables are written again by the next call.
-        return jax.tree.map(lambda leaf: leaf, nnx.state(static))
-
-    def _kept_rows(self, state: nnx.State, source: int) -> nnx.State:
-        """The rows of every kernel that read states which the source's output concatenates."""
-        macro, architecture = self.supernet.macro, self.architecture
-
-        def keep(leaf):
-            if leaf.ndim < 2:
-                return leaf
-            if source == -1:
-                return leaf[..., : macro.stem_filters, :]
-            place = macro.cells[source]
-            cell = architecture.normal if place.kind == "normal" else architecture.reduction
-            rows = [s * place.filters + np.arange(place.filters) for s in cell.outputs]
-            return leaf[..., np.concatenate(rows), :]
-
-        return jax.tree.map(keep, state)
+        return extract_parameters(self.supernet, self.architecture, tree)
 
 
 def architectures(count: int) -> list[Architecture]:
@@ -226,8 +163,7 @@ def test_cost_is_that_of_the_static_network() -> None:
 
 def test_decay_reaches_kernels_in_use_only() -> None:
     arrays = jax.tree.map(jnp.asarray, architecture_arrays(NASNET_A))
-    parameters = SUPERNET.init(jax.random.key(0), arrays)
-    mask = SUPERNET.kernels(parameters, arrays)
+    mask = SUPERNET.kernels(arrays)
     for stage, reduction in ((0, False), (1, True)):
         tape = SUPERNET.tape(stage, reduction=reduction)
         part = mask[f"reduction_{stage}" if reduction else f"stage_{stage}"]["blocks"].slots

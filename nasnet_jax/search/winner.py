@@ -1,0 +1,127 @@
+"""The winner of a search as a model: its weights in the static network, ready to be loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+
+from nasnet_jax.data.augment import standardize
+from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.inference.description import ModelDescription, serving_layers
+from nasnet_jax.inference.preprocessing import Preprocessing
+from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
+from nasnet_jax.nn.extraction import extract_parameters
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.search.child_trainer import ChildTrainer, TrainedChild
+from nasnet_jax.space import Architecture, Macro
+
+STATISTICS_IMAGES = 1024
+"""Training images, at least, over which batch normalization's statistics are taken; all, where there
+are fewer. A child has none: its reward is measured with those of the batch."""
+
+
+def has_model(folder: pathlib.Path) -> bool:
+    """Whether the workdir holds the winner's model, as process 0 sees it."""
+    there = (folder / MODEL_FOLDER / MODEL_FILE).exists()
+    return bool(multihost_utils.broadcast_one_to_all(np.bool_(there)))
+
+
+def save_winner(
+    folder: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    trainer: ChildTrainer,
+    winner: TrainedChild,
+) -> None:
+    """Writes the model of a search into its workdir. In a pod all processes call it.
+
+    Args:
+      folder: the workdir.
+      config: of the search.
+      dataset: of the search.
+      trainer: that trained the winner.
+      winner: in its canonical form, as the trainer keeps it.
+    """
+    images, mean, deviation = trainer.training_images
+    layers = trainer.supernet.config
+    parameters = extract_parameters(trainer.supernet, winner.architecture, winner.parameters)
+    statistics = batch_statistics(
+        winner.architecture,
+        trainer.macro,
+        parameters,
+        standardize(jnp.asarray(_sample(images, config)), mean, deviation),
+        layers=layers,
+        batch_size=config.child.batch_size,
+    )
+    description = ModelDescription(
+        architecture=winner.architecture,
+        macro=trainer.macro,
+        preprocessing=Preprocessing.standardized(dataset.image_shape[:2], mean, deviation),
+        class_names=dataset.class_names,
+        layers=serving_layers(layers),
+        config=json.loads(config.to_json_best_effort()),
+    )
+    # Of NumPy, which a pod's processes all hold alike.
+    save_model(folder / MODEL_FOLDER, description, *jax.device_get((parameters, statistics)))
+
+
+def _sample(images: np.ndarray, config: ml_collections.ConfigDict) -> np.ndarray:
+    """Whole batches of different images, drawn at random, since data sets may lie sorted."""
+    size = config.child.batch_size
+    number = min(math.ceil(STATISTICS_IMAGES / size), len(images) // size) * size
+    rng = np.random.default_rng((config.seed, 2))
+    return images[rng.choice(len(images), number, replace=False)]
+
+
+def batch_statistics(
+    architecture: Architecture,
+    macro: Macro,
+    parameters: nnx.State,
+    images: jax.Array,
+    *,
+    layers: LayerConfig,
+    batch_size: int,
+) -> nnx.State:
+    """Mean and variance of every batch normalization, the averages of those of the batches.
+
+    Args:
+      architecture: of the network.
+      macro: its skeleton.
+      parameters: its `nnx.Param` state.
+      images: `[number, height, width, channels]`, prepared; whole batches.
+      layers: what its layers have in common.
+      batch_size: as in the training.
+
+    Returns:
+      The network's `nnx.BatchStat` state.
+    """
+    # Without decay, a call leaves behind the statistics of its batch.
+    config = LayerConfig(
+        dtype=layers.dtype,
+        norm_decay=0.0,
+        norm_epsilon=layers.norm_epsilon,
+        norm_group=layers.norm_group,
+        edges=layers.edges,
+    )
+    network = nnx.eval_shape(lambda: NASNet(architecture, macro, config=config, rngs=nnx.Rngs(0)))
+    graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), states[1])
+
+    @jax.jit
+    def of_batch(parameters: nnx.State, batch: jax.Array) -> nnx.State:
+        network = nnx.merge(graph, parameters, zeros, copy=True)
+        network(batch)
+        return nnx.state(network, nnx.BatchStat)
+
+    batches = images.reshape(-1, batch_size, *images.shape[1:])
+    found = [of_batch(parameters, batch) for batch in batches]
+    return jax.tree.map(lambda *values: sum(values) / len(values), *found)
