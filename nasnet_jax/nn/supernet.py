@@ -9,6 +9,8 @@ function as the narrower concatenation.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ from flax import nnx
 from jax import lax
 
 from nasnet_jax.nn.heads import Head
-from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
+from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm, kernel_deviation
 from nasnet_jax.nn.tape import (
     CellArrays,
     CellParameters,
@@ -83,68 +85,80 @@ class Supernet:
     def _channels(self, stage: int) -> int:
         return (self.num_blocks + 2) * self.macro.num_filters * 2**stage
 
-    def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Parameters:
-        """Initial parameters of a child, the same for the same key and architecture."""
-        macro, config = self.macro, self.config
-        keys = iter(jax.random.split(key, 2 + 10 * (macro.num_reductions + 1)))
+    @functools.cached_property
+    def shapes(self) -> Parameters:
+        """Shapes and types of a child's parameters."""
+        macro, steps = self.macro, self.macro.num_cells
+        wide = [self._channels(stage) for stage in range(macro.num_reductions + 1)]
 
-        def project(in_features: int, features: int) -> nnx.State:
-            rngs = nnx.Rngs(next(keys))
-            return nnx.state(ReluConvNorm(in_features, features, config=config, rngs=rngs))
+        def project(stage: int, channels: int) -> nnx.State:
+            return nnx.state(nnx.eval_shape(lambda: self._projection(stage, channels)))
 
-        def project_each(in_features: int, features: int) -> nnx.State:
-            def one(key: jax.Array) -> nnx.State:
-                rngs = nnx.Rngs(key)
-                return nnx.state(ReluConvNorm(in_features, features, config=config, rngs=rngs))
+        def reduce(stage: int, channels: int) -> nnx.State:
+            return nnx.state(nnx.eval_shape(lambda: self._factorized_reduction(stage, channels)))
 
-            return jax.vmap(one)(jax.random.split(next(keys), macro.num_cells))
-
-        def reduce(in_features: int, features: int, key: jax.Array) -> nnx.State:
-            rngs = nnx.Rngs(key)
-            return nnx.state(FactorizedReduction(in_features, features, config=config, rngs=rngs))
-
-        stem = _stem(macro, config=config, rngs=nnx.Rngs(next(keys)))
-        parameters: Parameters = {"stem": nnx.state(stem)}
+        parameters: Parameters = {"stem": nnx.state(nnx.eval_shape(lambda: _stem(self)))}
         for stage in range(macro.num_reductions + 1):
-            tape, wide = self.tape(stage), self._channels(stage)
-            features = tape.features
+            tape = self.tape(stage)
             if stage == 0:
-                first = [project(macro.stem_filters, features) for _ in range(2)]
+                first = [project(stage, macro.stem_filters) for _ in range(2)]
             else:
-                narrow = self._channels(stage - 1)
                 half = self.tape(stage, reduction=True)
                 parameters[f"reduction_{stage}"] = {
-                    "inputs": [project(narrow, features) for _ in range(2)],
-                    "blocks": init_cell(half, next(keys), architecture.reduction),
-                    "unused": jax.vmap(lambda key, f=features: reduce(f, f, key))(
-                        jax.random.split(next(keys), 2)
-                    ),
+                    "inputs": [project(stage, wide[stage - 1]) for _ in range(2)],
+                    "blocks": half.shapes(self.num_blocks),
+                    "unused": _stacked(reduce(stage, tape.features), 2),
                 }
-                first = [project(wide, features), reduce(narrow, features, next(keys))]
-            cell_keys = jax.random.split(next(keys), macro.num_cells)
+                first = [project(stage, wide[stage]), reduce(stage, wide[stage - 1])]
             parameters[f"stage_{stage}"] = {
                 "first": first,
-                "blocks": lax.map(
-                    lambda key, t=tape: init_cell(t, key, architecture.normal), cell_keys
-                ),
+                "blocks": _stacked(tape.shapes(self.num_blocks), steps),
             }
-            if macro.num_cells > 1:
+            if steps > 1:
                 # What brings a cell's output, and its current input, to the next cell. The last of
                 # the N has no next cell in the stage: its own are not used.
                 parameters[f"stage_{stage}"]["next"] = [
-                    project_each(wide, features) for _ in range(2)
+                    _stacked(project(stage, wide[stage]), steps) for _ in range(2)
                 ]
-        head = _head(self, rngs=nnx.Rngs(next(keys)))
-        return parameters | {"head": nnx.state(head)}
+        return parameters | {"head": nnx.state(nnx.eval_shape(lambda: _head(self)))}
 
-    def kernels(self, parameters: Parameters, architecture: ArchitectureArrays) -> Parameters:
+    def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Parameters:
+        """Initial parameters of a child, the same for the same key and architecture."""
+        # All from one draw, since a generator of random numbers takes a second to compile.
+        leaves, tree = jax.tree.flatten(self.shapes)
+        ends = list(itertools.accumulate(leaf.size for leaf in leaves))
+        draw = jax.random.truncated_normal(key, -2.0, 2.0, (ends[-1],))
+        parts = jnp.split(draw, ends[:-1])
+        draws = jax.tree.unflatten(
+            tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        )
+        parameters = jax.tree_util.tree_map_with_path(_initial, draws)
+        for stage in range(self.macro.num_reductions + 1):
+            name = f"stage_{stage}"
+            tape = self.tape(stage)
+            parameters[name]["blocks"] = lax.map(
+                lambda draws, t=tape: init_cell(t, draws, architecture.normal),
+                draws[name]["blocks"],
+            )
+            if stage > 0:
+                name = f"reduction_{stage}"
+                tape = self.tape(stage, reduction=True)
+                parameters[name]["blocks"] = init_cell(
+                    tape, draws[name]["blocks"], architecture.reduction
+                )
+        return parameters
+
+    def kernels(self, architecture: ArchitectureArrays) -> Parameters:
         """For every parameter 1 if L2 decays it, that is if it is a kernel in use, else 0."""
         mask = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: jnp.float32("kernel" in jax.tree_util.keystr(path)), parameters
+            lambda path, leaf: jnp.full(leaf.shape, float("kernel" in jax.tree_util.keystr(path))),
+            self.shapes,
         )
         for stage in range(self.macro.num_reductions + 1):
             normal = kernel_mask(self.tape(stage), architecture.normal)
-            mask[f"stage_{stage}"]["blocks"] = jax.tree.map(lambda x: x[None], normal)
+            mask[f"stage_{stage}"]["blocks"] = jax.tree.map(
+                lambda x: jnp.broadcast_to(x, (self.macro.num_cells, *x.shape)), normal
+            )
             if stage > 0:
                 mask[f"reduction_{stage}"]["blocks"] = kernel_mask(
                     self.tape(stage, reduction=True), architecture.reduction
@@ -158,10 +172,8 @@ class Supernet:
 
         Batch normalization uses the statistics of the batch.
         """
-        macro, config = self.macro, self.config
-        stem = _module(lambda: _stem(macro, config=config, rngs=nnx.Rngs(0)), parameters["stem"])(
-            images
-        )
+        macro = self.macro
+        stem = _module(lambda: _stem(self), parameters["stem"])(images)
         first = parameters["stage_0"]["first"]
         inputs = self._project(0, first[0], stem), self._project(0, first[1], stem)
         # As wide as a cell's output, so that the stem can stand where a previous output stands.
@@ -185,21 +197,21 @@ class Supernet:
                 current = reduced
             current, previous = self._stage(stage, weights, architecture.normal, inputs, current)
         pooled = nnx.relu(current).mean((1, 2))
-        return _module(lambda: _head(self, rngs=nnx.Rngs(0)), parameters["head"])(pooled)
+        return _module(lambda: _head(self), parameters["head"])(pooled)
+
+    def _projection(self, stage: int, channels: int) -> nnx.Module:
+        features = self.tape(stage).features
+        return ReluConvNorm(channels, features, config=self.config, rngs=nnx.Rngs(0))
+
+    def _factorized_reduction(self, stage: int, channels: int) -> nnx.Module:
+        features = self.tape(stage).features
+        return FactorizedReduction(channels, features, config=self.config, rngs=nnx.Rngs(0))
 
     def _project(self, stage: int, state: nnx.State, x: jax.Array) -> jax.Array:
-        def make() -> nnx.Module:
-            features = self.tape(stage).features
-            return ReluConvNorm(x.shape[-1], features, config=self.config, rngs=nnx.Rngs(0))
-
-        return _module(make, state)(x)
+        return _module(lambda: self._projection(stage, x.shape[-1]), state)(x)
 
     def _reduce(self, stage: int, state: nnx.State, x: jax.Array) -> jax.Array:
-        def make() -> nnx.Module:
-            features = self.tape(stage).features
-            return FactorizedReduction(x.shape[-1], features, config=self.config, rngs=nnx.Rngs(0))
-
-        return _module(make, state)(x)
+        return _module(lambda: self._factorized_reduction(stage, x.shape[-1]), state)(x)
 
     def _stage(
         self,
@@ -293,13 +305,32 @@ def _module(make: Callable[[], nnx.Module], state: nnx.State) -> nnx.Module:
     return nnx.merge(nnx.graphdef(nnx.eval_shape(make)), state)
 
 
-def _stem(macro: Macro, *, config: LayerConfig, rngs: nnx.Rngs) -> nnx.Module:
+def _stem(supernet: Supernet) -> nnx.Module:
+    macro = supernet.macro
     return ReluConvNorm(
-        macro.image_channels, macro.stem_filters, (3, 3), relu=False, config=config, rngs=rngs
+        macro.image_channels,
+        macro.stem_filters,
+        (3, 3),
+        relu=False,
+        config=supernet.config,
+        rngs=nnx.Rngs(0),
     )
 
 
-def _head(supernet: Supernet, *, rngs: nnx.Rngs) -> nnx.Module:
+def _head(supernet: Supernet) -> nnx.Module:
     macro = supernet.macro
     channels = (supernet.num_blocks + 2) * macro.num_filters * 2**macro.num_reductions
-    return Head(channels, macro.num_classes or 0, rngs=rngs)
+    return Head(channels, macro.num_classes or 0, rngs=nnx.Rngs(0))
+
+
+def _stacked(shapes: Any, number: int) -> Any:
+    """The shapes of several of the same, along a leading axis."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((number, *x.shape), x.dtype), shapes)
+
+
+def _initial(path: tuple, draw: jax.Array) -> jax.Array:
+    """Initial values of a parameter outside of the blocks, which may be a stack of several."""
+    name = jax.tree_util.keystr(path)
+    if "kernel" in name:
+        return kernel_deviation(draw.shape[-4:]) * draw
+    return jnp.full_like(draw, float("scale" in name))

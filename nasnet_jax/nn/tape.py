@@ -82,6 +82,13 @@ class Tape(NamedTuple):
         """Numbers in a slot: those of the largest operation."""
         return max(packing.size for packing in self.packings)
 
+    def shapes(self, num_blocks: int) -> CellParameters:
+        """Shapes and types of the parameters of a cell with so many blocks."""
+        return CellParameters(
+            jax.ShapeDtypeStruct((num_blocks, HALVES, self.width), jnp.float32),
+            jax.ShapeDtypeStruct((num_blocks, self.projection.size), jnp.float32),
+        )
+
     def branch(self, operation_index: jax.Array, state: jax.Array) -> jax.Array:
         """Which branch runs this operation on this state."""
         if not self.reduction:
@@ -121,25 +128,23 @@ def cell_arrays(cell: Cell) -> CellArrays:
     )
 
 
-def init_cell(tape: Tape, key: jax.Array, cell: CellArrays) -> CellParameters:
-    """Initial parameters of a cell with this architecture; every slot draws from its own key."""
-    blocks = cell.concat.shape[0]
-    slot_key, projection_key = jax.random.split(key)
-    shape = (blocks, HALVES, tape.width)
-    draws = jax.random.truncated_normal(slot_key, -2.0, 2.0, shape)
+def init_cell(tape: Tape, draws: CellParameters, cell: CellArrays) -> CellParameters:
+    """Initial parameters of a cell with this architecture.
 
-    def slot(arguments: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        state, chosen, draw = arguments
-        table = [packing.initial for packing in tape.packings]
-        return lax.switch(tape.branch(chosen, state), table, draw)
+    Args:
+      tape: the kind of cell.
+      draws: truncated normal numbers of deviation 1 in the parameters' shapes.
+      cell: its architecture.
+    """
+    table = [packing.initial for packing in tape.packings]
+    branches = tape.branch(cell.operations, cell.inputs).reshape(-1)
 
-    flat = jax.tree.map(
-        lambda x: x.reshape(blocks * HALVES, *x.shape[2:]), (cell.inputs, cell.operations, draws)
-    )
-    slots = lax.map(slot, flat).reshape(shape)
-    shape_1 = (blocks, tape.projection.size)
-    draws_1 = jax.random.truncated_normal(projection_key, -2.0, 2.0, shape_1)
-    return CellParameters(slots, jax.vmap(tape.projection.initial)(draws_1))
+    def slot(arguments: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return lax.switch(arguments[0], table, arguments[1])
+
+    slots = lax.map(slot, (branches, draws.slots.reshape(-1, tape.width)))
+    projections = jax.vmap(tape.projection.initial)(draws.projections)
+    return CellParameters(slots.reshape(draws.slots.shape), projections)
 
 
 def kernel_mask(tape: Tape, cell: CellArrays) -> CellParameters:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -51,7 +52,7 @@ class Child(NamedTuple):
     """What training a child changes.
 
     Attributes:
-      parameters: of the supernet.
+      parameters: of the supernet, in one vector, so that the optimizer is one pass over it.
       optimizer: optax's state, the momentum.
       finite: bool, whether every loss so far was finite.
     """
@@ -108,7 +109,7 @@ class ChildProgram:
 
     def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Child:
         """A new child."""
-        parameters = self.supernet.init(key, architecture)
+        parameters, _ = ravel_pytree(self.supernet.init(key, architecture))
         return Child(parameters, self.optimizer.init(parameters), jnp.array(True))
 
     def sharded(self, mesh: Mesh) -> Any:
@@ -151,10 +152,10 @@ class ChildProgram:
         shards: int,
     ) -> tuple[Child, Result]:
         init_key, order_key, augment_key = jax.random.split(jax.random.wrap_key_data(key_data), 3)
-        child = lax.cond(
-            control.first, lambda: self.init(init_key, architecture), lambda: child
-        )
-        decayed = self.supernet.kernels(child.parameters, architecture)
+        child = lax.cond(control.first, lambda: self.init(init_key, architecture), lambda: child)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.supernet.shapes)
+        _, unravel = ravel_pytree(zeros)
+        decayed, _ = ravel_pytree(self.supernet.kernels(architecture))
         steps_per_epoch = data.train_images.shape[0] // self.batch_size
         epoch_key = jax.random.fold_in(order_key, control.start // steps_per_epoch)
         order = jax.random.permutation(epoch_key, data.train_images.shape[0])
@@ -179,17 +180,11 @@ class ChildProgram:
             return standardize(images, data.mean, data.deviation), labels, mask
 
         def update(child: Child, gradient: Any, number: jax.Array) -> Child:
-            gradient = jax.tree.map(
-                lambda g, mask, p: g + self.weight_decay * mask * p,
-                gradient,
-                decayed,
-                child.parameters,
-            )
+            gradient = gradient + self.weight_decay * decayed * child.parameters
             updates, optimizer = self.optimizer.update(gradient, child.optimizer)
             done = (control.start + number) / control.horizon
             rate = self.learning_rate * 0.5 * (1.0 + jnp.cos(math.pi * done))
-            parameters = jax.tree.map(lambda p, u: p - rate * u, child.parameters, updates)
-            return child._replace(parameters=parameters, optimizer=optimizer)
+            return child._replace(parameters=child.parameters - rate * updates, optimizer=optimizer)
 
         def step(number: jax.Array, carry: tuple[Child, jax.Array]) -> tuple[Child, jax.Array]:
             child, correct = carry
@@ -197,7 +192,7 @@ class ChildProgram:
             images, labels, weights = lax.cond(training, train_batch, valid_batch, number)
             logits, vjp = jax.vjp(
                 lambda parameters: self.supernet(parameters, architecture, images),
-                child.parameters,
+                unravel(child.parameters),
             )
             probabilities = jax.nn.softmax(logits)
             wanted = jax.nn.one_hot(labels, logits.shape[-1])
@@ -205,14 +200,12 @@ class ChildProgram:
             # that both share one forward pass in the program.
             gradient = lax.cond(
                 training,
-                lambda: vjp((probabilities - wanted) / local)[0],
-                lambda: jax.tree.map(jnp.zeros_like, child.parameters),
+                lambda: ravel_pytree(vjp((probabilities - wanted) / local)[0])[0],
+                lambda: jnp.zeros_like(child.parameters),
             )
             if shards > 1:
                 gradient = lax.pmean(gradient, "data")
-            child = lax.cond(
-                training, update, lambda child, *_: child, child, gradient, number
-            )
+            child = lax.cond(training, update, lambda child, *_: child, child, gradient, number)
             child = child._replace(finite=child.finite & jnp.all(jnp.isfinite(logits)))
             right = jnp.sum((logits.argmax(-1) == labels) * weights)
             return child, correct + jnp.where(training, 0.0, right)
