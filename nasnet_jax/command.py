@@ -36,7 +36,9 @@ def ending_for_people() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         print(
-            f"The pod broke: {error}\nThe same command resumes the run.", file=sys.stderr, flush=True
+            f"The pod broke: {error}\nThe same command resumes the run.",
+            file=sys.stderr,
+            flush=True,
         )
         # At once: an orderly end would wait for the others.
         os._exit(INCOMPLETE_EXIT_CODE)

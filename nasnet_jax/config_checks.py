@@ -16,9 +16,7 @@ def config_field(config: ml_collections.ConfigDict, name: str) -> Any:
     return value
 
 
-def check_at_least(
-    config: ml_collections.ConfigDict, limits: Iterable[tuple[str, float]]
-) -> None:
+def check_at_least(config: ml_collections.ConfigDict, limits: Iterable[tuple[str, float]]) -> None:
     """Checks that fields are not too small.
 
     Args:

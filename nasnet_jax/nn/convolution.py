@@ -291,7 +291,7 @@ def _depthwise_gradient(
     taps = _taps(spread_g, kernel, x.shape[1:3], (1, 1))
     dx = functools.reduce(jnp.add, [tap * flipped[i] for i, tap in enumerate(taps)])
 
-    return dx, _depthwise_kernel_gradient(x, g, kernel, geometry)
+    return dx, _depthwise_kernel_gradient(x, g, (kernel[0], kernel[1]), geometry)
 
 
 def _depthwise_kernel_gradient(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,17 +41,16 @@ def _counts(length: int, size: int, stride: int, pads: tuple[int, int]) -> np.nd
 
 # Jitted for the same reason as in `convolution`.
 @functools.partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
-def _by_platform(x: jax.Array, size: int, stride: int, kind: str) -> jax.Array:
+def _by_platform(x: jax.Array, size: int, stride: int, kind: Literal["max", "sum"]) -> jax.Array:
     pads = same_pads(x.shape[1:3], (size, size), (stride, stride), (1, 1))
-    by_shifts, by_window = {
-        "max": (_max_by_shifts, _max_by_window),
-        "sum": (_sum_by_shifts, _sum_by_window),
-    }[kind]
-    geometry = {"size": size, "stride": stride, "pads": pads}
+    if kind == "max":
+        by_shifts, by_window = _max_by_shifts, _max_by_window
+    else:
+        by_shifts, by_window = _sum_by_shifts, _sum_by_window
     return lax.platform_dependent(
         x,
-        cpu=functools.partial(by_shifts, **geometry),
-        default=functools.partial(by_window, **geometry),
+        cpu=functools.partial(by_shifts, size=size, stride=stride, pads=pads),
+        default=functools.partial(by_window, size=size, stride=stride, pads=pads),
     )
 
 

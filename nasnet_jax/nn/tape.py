@@ -50,8 +50,8 @@ class CellParameters(NamedTuple):
       projections: `[B, size]`, for the 1x1 convolutions of blocks that concatenate.
     """
 
-    slots: jax.Array
-    projections: jax.Array
+    slots: Any
+    projections: Any
 
 
 class Tape(NamedTuple):

@@ -195,8 +195,11 @@ class Search:
         def on_call(share: float) -> None:
             done = batch - first + share
             pace = (time.time() - begun) / done
-            self._report("search", (batch + share) / self.num_batches,
-                         pace * (self.num_batches - batch - share))
+            self._report(
+                "search",
+                (batch + share) / self.num_batches,
+                pace * (self.num_batches - batch - share),
+            )
 
         log_probs = np.asarray(proposal.log_probs, np.float64).sum(1)
         entries = self._train(batch, rows, log_probs, on_call)
@@ -366,7 +369,9 @@ class Search:
             ),
             "finished": self.step
             == self.num_batches
-            + -(-len(self.history.best(self.config.rerank.top_k)) // self.config.children_per_batch),
+            + -(
+                -len(self.history.best(self.config.rerank.top_k)) // self.config.children_per_batch
+            ),
         }
         if jax.process_index() > 0:
             return summary
