@@ -22,6 +22,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         for batch in settings["batches"]
     }
     inferring = settings["mode"] == "inference"
+    calibrate(model, batches[max(batches)].to(device))
     model.train(not inferring)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, fused=True)
 
@@ -47,6 +48,24 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         return {}
 
     return run, {"torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+@torch.no_grad()
+def calibrate(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """Gives normalizations the statistics of a batch, as training would.
+
+    With those of a new network, signals fade from layer to layer until PyTorch computes with
+    denormal numbers, several times slower than with the ones of a trained network. XLA and
+    TensorFlow take such numbers for zero.
+    """
+    norms = [one for one in model.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+    model.train()
+    model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 if __name__ == "__main__":
