@@ -131,7 +131,7 @@ def test_folders_without_a_model_say_what_to_do(tmp_path: Path) -> None:
     for name, error, message in (
         ("missing", FileNotFoundError, "no folder.*missing"),
         ("search", ValueError, "same search command again"),
-        ("training", ValueError, "same train command again"),
+        ("training", ValueError, "Run the same command again"),
         ("foreign", ValueError, "holds no model"),
         ("foreign/notes.txt", ValueError, "is a file"),
     ):
