@@ -48,7 +48,7 @@ def extract_parameters(
                 (target.right, block.right_op, block.right_input),
             )
             for half, (operation, name, state) in enumerate(halves):
-                branch = OPERATIONS.index(name) + len(OPERATIONS) * (is_reduction and state < 2)
+                branch = tape.branch(OPERATIONS.index(name), state)
                 nnx.update(operation, tape.packings[branch].unpack(blocks.slots[index, half]))
             if target.projection is not None:
                 nnx.update(target.projection, tape.projection.unpack(blocks.projections[index]))

@@ -16,6 +16,19 @@ from flax import nnx
 from nasnet_jax.nn.layers import kernel_deviation
 
 
+def initial_value(name: str, draw: jax.Array) -> jax.Array:
+    """The initial value of a parameter: kernels by slim's initialiser, scales 1, offsets 0.
+
+    Args:
+      name: its path in the module.
+      draw: truncated normal numbers of deviation 1 in its shape, or in that of a stack of several.
+    """
+    if "kernel" in name:
+        # The last four axes, since what lies in front of a convolution's own is a stack.
+        return kernel_deviation(draw.shape[-4:], depthwise="depthwise" in name) * draw
+    return jnp.full_like(draw, float("scale" in name))
+
+
 class Packing:
     """How the parameters of one module lie in a flat buffer: kernels first, then scales and offsets.
 
@@ -57,12 +70,9 @@ class Packing:
         parts = []
         start = 0
         for index in self._order:
-            name, shape = self._names[index], self._shapes[index]
+            shape = self._shapes[index]
             stop = start + math.prod(shape)
-            if len(shape) > 1:
-                deviation = kernel_deviation(shape, depthwise="depthwise" in name)
-                parts.append(deviation * draw[start:stop])
-            else:
-                parts.append(jnp.full(stop - start, float("scale" in name), draw.dtype))
+            leaf = initial_value(self._names[index], draw[start:stop].reshape(shape))
+            parts.append(leaf.reshape(-1))
             start = stop
         return jnp.concatenate([*parts, jnp.zeros(draw.shape[0] - start, draw.dtype)])

@@ -20,7 +20,8 @@ from flax import nnx
 from jax import lax
 
 from nasnet_jax.nn.heads import Head
-from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm, kernel_deviation
+from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
+from nasnet_jax.nn.packing import initial_value
 from nasnet_jax.nn.tape import (
     CellArrays,
     CellParameters,
@@ -132,7 +133,9 @@ class Supernet:
         draws = jax.tree.unflatten(
             tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
         )
-        parameters = jax.tree_util.tree_map_with_path(_initial, draws)
+        parameters = jax.tree_util.tree_map_with_path(
+            lambda path, draw: initial_value(jax.tree_util.keystr(path), draw), draws
+        )
         for stage in range(self.macro.num_reductions + 1):
             name = f"stage_{stage}"
             tape = self.tape(stage)
@@ -326,11 +329,3 @@ def _head(supernet: Supernet) -> nnx.Module:
 def _stacked(shapes: Any, number: int) -> Any:
     """The shapes of several of the same, along a leading axis."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((number, *x.shape), x.dtype), shapes)
-
-
-def _initial(path: tuple, draw: jax.Array) -> jax.Array:
-    """Initial values of a parameter outside of the blocks, which may be a stack of several."""
-    name = jax.tree_util.keystr(path)
-    if "kernel" in name:
-        return kernel_deviation(draw.shape[-4:]) * draw
-    return jnp.full_like(draw, float("scale" in name))

@@ -89,7 +89,7 @@ class Tape(NamedTuple):
             jax.ShapeDtypeStruct((num_blocks, self.projection.size), jnp.float32),
         )
 
-    def branch(self, operation_index: jax.Array, state: jax.Array) -> jax.Array:
+    def branch(self, operation_index: Any, state: Any) -> Any:
         """Which branch runs this operation on this state."""
         if not self.reduction:
             return operation_index

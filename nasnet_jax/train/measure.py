@@ -28,7 +28,7 @@ def evaluate(
     """Measures a model on the test images of a data set, prepared as the model says.
 
     Args:
-        path: A model's folder or a training's workdir.
+        path: A model's folder, or the workdir of a training or a search.
         dataset: As for `nasnet_jax.data.open_sources`.
         data_dir: Folder of TFDS's prepared data sets.
         split: Of TFDS.

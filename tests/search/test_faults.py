@@ -83,7 +83,7 @@ def test_killed_search_resumes_to_the_same_history(
             while not has_come(workdir):
                 assert process.poll() is None, f"ended {moment}: {process.communicate()[1]}"
                 assert time.monotonic() < deadline, f"too slow {moment}"
-                time.sleep(0.002)
+                time.sleep(0.002)  # A moment shows in the workdir only; nothing calls back.
             process.send_signal(signal.SIGKILL)
             assert process.wait(LIMIT) == -signal.SIGKILL, moment
     subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
