@@ -22,7 +22,7 @@ from nasnet_jax.planning.topology import Topology
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import config_architecture
-from nasnet_jax.train.program import TrainProgram
+from nasnet_jax.train.program import TrainProgram, fitting_batches
 
 _LIBTPU = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -137,7 +137,8 @@ def lower_training(config: ml_collections.ConfigDict, devices: Sequence[Any]) ->
         raise ValueError(
             f"{part} examples at a time (batch_size / accumulation_steps) in groups of "
             f"batch_norm.group_size {config.batch_norm.group_size} cannot be dealt evenly to "
-            f"{len(devices)} devices."
+            f"{len(devices)} devices. It can with {fitting_batches(config, len(devices))}; the "
+            "learning rate follows the batch."
         )
     mesh = Mesh(np.array(devices), ("data",))
     # How long an epoch is changes constants alone.

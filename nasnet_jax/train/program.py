@@ -97,7 +97,7 @@ def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
             f"{used} of {len(devices)} devices can be used: {part} examples at a time (batch_size / "
             f"accumulation_steps) in groups of batch_norm.group_size {config.batch_norm.group_size} "
             "cannot be dealt evenly to more. All are used with "
-            f"{_fitting_batches(config, len(devices))}; the learning rate follows the batch."
+            f"{fitting_batches(config, len(devices))}; the learning rate follows the batch."
         )
         if jax.process_count() > 1:
             raise ValueError(f"{message} With several processes all must be used.")
@@ -105,7 +105,7 @@ def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
     return Mesh(np.array(devices[:used]), ("data",))
 
 
-def _fitting_batches(config: ml_collections.ConfigDict, num_devices: int) -> str:
+def fitting_batches(config: ml_collections.ConfigDict, num_devices: int) -> str:
     """The flags for the nearest batches that can be dealt to all devices, for people."""
     unit = num_devices * (config.batch_norm.group_size or 1) * config.accumulation_steps
     below = config.batch_size // unit * unit

@@ -107,7 +107,7 @@ def test_training_step_is_lowered_for_the_devices():
     config.model.update({"num_cells": 1, "num_filters": 4, "num_reductions": 1})
     text = lower_training(config, jax.devices()[:2]).as_text()
     assert "tensor<1x8x8x8x3xf32>" in text
-    with pytest.raises(ValueError, match="cannot be dealt evenly to 4 devices"):
+    with pytest.raises(ValueError, match="4 devices. It can with --config.batch_size=16;"):
         lower_training(config, jax.devices()[:4])
 
 
