@@ -10,7 +10,8 @@ from flax import nnx
 
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.nn.supernet import Parameters, Supernet
-from nasnet_jax.space import OPERATIONS, STEM, Architecture, MacroCell
+from nasnet_jax.nn.tape import cell_arrays, chosen
+from nasnet_jax.space import STEM, Architecture, MacroCell
 
 
 def extract_parameters(
@@ -40,22 +41,19 @@ def extract_parameters(
             (module.input_0, module.input_1), inputs, sources, strict=True
         ):
             nnx.update(target, _kept_rows(supernet, architecture, state, source))
-        tape = supernet.tape(stage, reduction=is_reduction)
+        tape = supernet.tape(stage)
         searched = architecture.reduction if is_reduction else architecture.normal
-        for index, (block, target) in enumerate(zip(searched.blocks, module.blocks, strict=True)):
-            halves = (
-                (target.left, block.left_op, block.left_input),
-                (target.right, block.right_op, block.right_input),
-            )
-            for half, (operation, name, state) in enumerate(halves):
-                branch = tape.branch(OPERATIONS.index(name), state)
-                nnx.update(operation, tape.packings[branch].unpack(blocks.slots[index, half]))
+        held = chosen(cell_arrays(searched, reduction=is_reduction))
+        for index, target in enumerate(module.blocks):
+            for half, operation in enumerate((target.left, target.right)):
+                packing = tape.packings[held[index, half]]
+                nnx.update(operation, packing.unpack(blocks.slots[index, half]))
             if target.projection is not None:
                 nnx.update(target.projection, tape.projection.unpack(blocks.projections[index]))
         if is_reduction:
             for number, adapter in enumerate((module.output_0, module.output_1)):
                 if adapter is not None:
-                    unused = parameters[f"reduction_{stage}"]["unused"]
+                    unused = parameters[f"stage_{stage}"]["unused"]
                     nnx.update(adapter, _part(unused, number))
     last = len(supernet.macro.cells) - 1
     nnx.update(network.head, _kept_rows(supernet, architecture, parameters["head"], last))
@@ -71,13 +69,12 @@ def _cells_of(supernet: Supernet, parameters: Parameters) -> list[tuple[int, Any
     cells = []
     for stage in range(supernet.macro.num_reductions + 1):
         weights = parameters[f"stage_{stage}"]
-        if stage > 0:
-            reduction = parameters[f"reduction_{stage}"]
-            cells.append((stage, reduction["inputs"], reduction["blocks"]))
-        for number in range(supernet.macro.num_cells):
-            inputs = weights["first"]
+        for number in range(supernet.num_cells(stage)):
+            inputs = weights["inputs"]
             if number > 0:
                 inputs = [_part(state, number - 1) for state in weights["next"]]
+            if stage > 0 and number == 1:
+                inputs[1] = weights["previous"]
             cells.append((stage, inputs, _part(weights["blocks"], number)))
     return cells
 

@@ -1,9 +1,9 @@
 """One network for every architecture: the architecture is an argument, not a constant.
 
-The skeleton is that of `NASNet` with `Macro(uniform_inputs=True)`. Cells of equal shape are run by one
-`scan`, so that the size of the program does not grow with N. A cell's output has a place for every
-hidden state, and those that the architecture does not concatenate are zeros, which is the same
-function as the narrower concatenation.
+The skeleton is that of `NASNet` with `Macro(uniform_inputs=True)`. Cells of equal shape, a reduction cell
+and the normal cells behind it, are run by one `scan`, so that the size of the program does not grow
+with N. A cell's output has a place for every hidden state, and those that the architecture does not
+concatenate are zeros, which is the same function as the narrower concatenation.
 """
 
 from __future__ import annotations
@@ -19,18 +19,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from nasnet_jax.nn.halving import run_halving
 from nasnet_jax.nn.heads import Head
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
-from nasnet_jax.nn.packing import initial_value
-from nasnet_jax.nn.tape import (
-    CellArrays,
-    CellParameters,
-    Tape,
-    cell_arrays,
-    init_cell,
-    kernel_mask,
-    run_tape,
-)
+from nasnet_jax.nn.packing import initial
+from nasnet_jax.nn.tape import CellArrays, CellParameters, Tape, cell_arrays, run_tape
 from nasnet_jax.space import Architecture, Macro
 
 Parameters = dict[str, Any]
@@ -45,7 +38,10 @@ class ArchitectureArrays(NamedTuple):
 
 def architecture_arrays(architecture: Architecture) -> ArchitectureArrays:
     """The arrays that `Supernet` takes, of NumPy."""
-    return ArchitectureArrays(cell_arrays(architecture.normal), cell_arrays(architecture.reduction))
+    return ArchitectureArrays(
+        cell_arrays(architecture.normal, reduction=False),
+        cell_arrays(architecture.reduction, reduction=True),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +75,24 @@ class Supernet:
                 "use a smaller stem_multiplier."
             )
 
-    def tape(self, stage: int, *, reduction: bool = False) -> Tape:
-        """The kind of a stage's normal cells, or of the reduction cell in front of it."""
-        return Tape(self.macro.num_filters * 2**stage, reduction, self.config)
+    def tape(self, stage: int) -> Tape:
+        """The kind of a stage's cells."""
+        return Tape(self.macro.num_filters * 2**stage, self.config)
+
+    def num_cells(self, stage: int) -> int:
+        """The cells of a stage: N normal ones, behind the reduction cell that makes it."""
+        return self.macro.num_cells + (stage > 0)
+
+    def cells(self, stage: int, architecture: ArchitectureArrays) -> CellArrays:
+        """The architectures of a stage's cells, along a leading axis."""
+        normal = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (self.macro.num_cells, *x.shape)), architecture.normal
+        )
+        if stage == 0:
+            return normal
+        return jax.tree.map(
+            lambda one, others: jnp.concatenate((one[None], others)), architecture.reduction, normal
+        )
 
     def _channels(self, stage: int) -> int:
         return (self.num_blocks + 2) * self.macro.num_filters * 2**stage
@@ -89,7 +100,7 @@ class Supernet:
     @functools.cached_property
     def shapes(self) -> Parameters:
         """Shapes and types of a child's parameters."""
-        macro, steps = self.macro, self.macro.num_cells
+        macro = self.macro
         wide = [self._channels(stage) for stage in range(macro.num_reductions + 1)]
 
         def project(stage: int, channels: int) -> nnx.State:
@@ -100,27 +111,21 @@ class Supernet:
 
         parameters: Parameters = {"stem": nnx.state(nnx.eval_shape(lambda: _stem(self)))}
         for stage in range(macro.num_reductions + 1):
-            tape = self.tape(stage)
-            if stage == 0:
-                first = [project(stage, macro.stem_filters) for _ in range(2)]
-            else:
-                half = self.tape(stage, reduction=True)
-                parameters[f"reduction_{stage}"] = {
-                    "inputs": [project(stage, wide[stage - 1]) for _ in range(2)],
-                    "blocks": half.shapes(self.num_blocks),
-                    "unused": _stacked(reduce(stage, tape.features), 2),
-                }
-                first = [project(stage, wide[stage]), reduce(stage, wide[stage - 1])]
-            parameters[f"stage_{stage}"] = {
-                "first": first,
-                "blocks": _stacked(tape.shapes(self.num_blocks), steps),
+            tape, number = self.tape(stage), self.num_cells(stage)
+            width = macro.stem_filters if stage == 0 else wide[stage - 1]
+            part: Parameters = {
+                "inputs": [project(stage, width) for _ in range(2)],
+                "blocks": tape.shapes(number, self.num_blocks),
             }
-            if steps > 1:
-                # What brings a cell's output, and its current input, to the next cell. The last of
-                # the N has no next cell in the stage: its own are not used.
-                parameters[f"stage_{stage}"]["next"] = [
-                    _stacked(project(stage, wide[stage]), steps) for _ in range(2)
-                ]
+            if stage > 0:
+                part["unused"] = _stacked(reduce(stage, tape.features), 2)
+                part["previous"] = reduce(stage, width)
+            if number > 1:
+                # What brings a cell's output, and its current input, to the next cell. The last
+                # cell has no next one in the stage, and the previous input of the cell behind a
+                # reduction cell is `previous`: those here are not used.
+                part["next"] = [_stacked(project(stage, wide[stage]), number) for _ in range(2)]
+            parameters[f"stage_{stage}"] = part
         return parameters | {"head": nnx.state(nnx.eval_shape(lambda: _head(self)))}
 
     def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Parameters:
@@ -133,22 +138,16 @@ class Supernet:
         draws = jax.tree.unflatten(
             tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
         )
-        parameters = jax.tree_util.tree_map_with_path(
-            lambda path, draw: initial_value(jax.tree_util.keystr(path), draw), draws
-        )
+
+        def start(path: tuple, draw: jax.Array) -> jax.Array:
+            deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
+            return deviation * draw + constant
+
+        parameters = jax.tree_util.tree_map_with_path(start, draws)
         for stage in range(self.macro.num_reductions + 1):
             name = f"stage_{stage}"
-            tape = self.tape(stage)
-            parameters[name]["blocks"] = lax.map(
-                lambda draws, t=tape: init_cell(t, draws, architecture.normal),
-                draws[name]["blocks"],
-            )
-            if stage > 0:
-                name = f"reduction_{stage}"
-                tape = self.tape(stage, reduction=True)
-                parameters[name]["blocks"] = init_cell(
-                    tape, draws[name]["blocks"], architecture.reduction
-                )
+            blocks = self.tape(stage).init(draws[name]["blocks"], self.cells(stage, architecture))
+            parameters[name]["blocks"] = blocks
         return parameters
 
     def kernels(self, architecture: ArchitectureArrays) -> Parameters:
@@ -158,14 +157,8 @@ class Supernet:
             self.shapes,
         )
         for stage in range(self.macro.num_reductions + 1):
-            normal = kernel_mask(self.tape(stage), architecture.normal)
-            mask[f"stage_{stage}"]["blocks"] = jax.tree.map(
-                lambda x: jnp.broadcast_to(x, (self.macro.num_cells, *x.shape)), normal
-            )
-            if stage > 0:
-                mask[f"reduction_{stage}"]["blocks"] = kernel_mask(
-                    self.tape(stage, reduction=True), architecture.reduction
-                )
+            cells = self.cells(stage, architecture)
+            mask[f"stage_{stage}"]["blocks"] = self.tape(stage).kernels(cells)
         return mask
 
     def __call__(
@@ -175,30 +168,23 @@ class Supernet:
 
         Batch normalization uses the statistics of the batch.
         """
-        macro = self.macro
         stem = _module(lambda: _stem(self), parameters["stem"])(images)
-        first = parameters["stage_0"]["first"]
-        inputs = self._project(0, first[0], stem), self._project(0, first[1], stem)
-        # As wide as a cell's output, so that the stem can stand where a previous output stands.
-        unused = self._channels(0) - stem.shape[-1]
-        previous = current = jnp.pad(stem, ((0, 0), (0, 0), (0, 0), (0, unused)))
-        for stage in range(macro.num_reductions + 1):
+        current, previous = stem, stem
+        for stage in range(self.macro.num_reductions + 1):
             weights = parameters[f"stage_{stage}"]
-            if stage > 0:
-                reduced = self._reduction(
-                    stage,
-                    parameters[f"reduction_{stage}"],
-                    architecture.reduction,
-                    current,
-                    previous,
-                )
-                first = weights["first"]
-                inputs = (
-                    self._project(stage, first[0], reduced),
-                    self._reduce(stage, first[1], current),
-                )
-                current = reduced
-            current, previous = self._stage(stage, weights, architecture.normal, inputs, current)
+            inputs = [
+                self._project(stage, state, x)
+                for state, x in zip(weights["inputs"], (current, previous), strict=True)
+            ]
+            cells = self.cells(stage, architecture)
+            if stage == 0:
+                # As wide as a cell's output, so that the stem can stand where an output stands.
+                unused = self._channels(0) - stem.shape[-1]
+                before = jnp.pad(stem, ((0, 0), (0, 0), (0, 0), (0, unused)))
+                found = self._stage(stage, weights, cells, (inputs[0], inputs[1]), before)
+            else:
+                found = self._reduced_stage(stage, weights, cells, jnp.stack(inputs), current)
+            current, previous = found
         pooled = nnx.relu(current).mean((1, 2))
         return _module(lambda: _head(self), parameters["head"])(pooled)
 
@@ -220,81 +206,101 @@ class Supernet:
         self,
         stage: int,
         weights: Parameters,
-        cell: CellArrays,
+        cells: CellArrays,
         inputs: tuple[jax.Array, jax.Array],
         before: jax.Array,
+        halved: jax.Array | None = None,
+        second: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Runs the N normal cells of a stage.
+        """Runs the cells of a stage.
 
         Args:
           stage: from 0.
           weights: of the stage.
-          cell: the normal cell.
-          inputs: the projected inputs of the first cell, `[batch, height, width, F]` each.
+          cells: its cells.
+          inputs: states 0 and 1 of the first cell, `[batch, height, width, F]` each.
           before: the output in front of the stage, `[batch, height, width, (B + 2) * F]`.
+          halved: of `run_halving`, if the first cell is a reduction cell.
+          second: then, state 1 of the second cell, `[batch, height, width, F]`.
 
         Returns:
           The outputs of the last cell and of the one before it (or `before`).
         """
-        tape, last = self.tape(stage), self.macro.num_cells - 1
+        tape, last = self.tape(stage), self.num_cells(stage) - 1
 
-        def run(blocks: CellParameters, inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
+        def run(
+            blocks: CellParameters, cell: CellArrays, inputs: tuple[jax.Array, jax.Array]
+        ) -> jax.Array:
             states = jnp.zeros((self.num_blocks + 2, *inputs[0].shape), inputs[0].dtype)
             states = states.at[0].set(inputs[0]).at[1].set(inputs[1])
-            return _concatenate(run_tape(tape, blocks, cell, None, states), cell.outputs)
+            return _concatenate(run_tape(tape, blocks, cell, halved, states), cell.outputs)
 
         if last == 0:
-            return run(jax.tree.map(lambda x: x[0], weights["blocks"]), inputs), before
+            blocks, cell = jax.tree.map(lambda x: x[0], (weights["blocks"], cells))
+            return run(blocks, cell, inputs), before
 
         def step(carry: tuple, weights: tuple) -> tuple[tuple, None]:
             inputs, previous, _ = carry
-            number, blocks, after_output, after_input = weights
-            output = run(blocks, inputs)
-            inputs = lax.cond(
-                number < last,
-                lambda: (
-                    self._project(stage, after_output, output),
-                    self._project(stage, after_input, previous),
-                ),
-                lambda: inputs,
-            )
-            return (inputs, output, previous), None
+            number, blocks, cell, after_output, after_input = weights
+            output = run(blocks, cell, inputs)
 
-        steps = (jnp.arange(last + 1), weights["blocks"], *weights["next"])
+            def next_inputs() -> tuple[jax.Array, jax.Array]:
+                state_0 = self._project(stage, after_output, output)
+                if second is None:
+                    return state_0, self._project(stage, after_input, previous)
+                state_1 = lax.cond(
+                    number == 0,
+                    lambda: second,
+                    lambda: self._project(stage, after_input, previous),
+                )
+                return state_0, state_1
+
+            return (lax.cond(number < last, next_inputs, lambda: inputs), output, previous), None
+
+        steps = (jnp.arange(last + 1), weights["blocks"], cells, *weights["next"])
         (_, output, previous), _ = lax.scan(step, (inputs, before, before), steps)
         return output, previous
 
-    def _reduction(
+    def _reduced_stage(
         self,
         stage: int,
         weights: Parameters,
-        cell: CellArrays,
-        current: jax.Array,
-        previous: jax.Array,
-    ) -> jax.Array:
-        """Runs the reduction cell in front of a stage on the last two outputs of the one before."""
-        full = jnp.stack(
-            [
-                self._project(stage, state, x)
-                for state, x in zip(weights["inputs"], (current, previous), strict=True)
-            ]
-        )
-        _, batch, height, width, features = full.shape
-        half = (batch, -(-height // 2), -(-width // 2), features)
+        cells: CellArrays,
+        full: jax.Array,
+        before: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Runs a stage that begins with a reduction cell.
+
+        Args:
+          stage: from 1.
+          weights: of the stage.
+          cells: its cells.
+          full: states 0 and 1 of the reduction cell, `[2, batch, height, width, F]`.
+          before: the output in front of it, `[batch, height, width, channels]`.
+
+        Returns:
+          As `_stage`.
+        """
+        reduction = jax.tree.map(lambda x: x[0], cells)
+        slots = weights["blocks"].slots[0]
+        halved = run_halving(self.tape(stage).halving, slots, reduction, full)
+        size = halved.shape[1:]
 
         def unused(_: None, slot: tuple) -> tuple[None, jax.Array]:
             is_output, state, x = slot
             return None, lax.cond(
                 is_output > 0,
                 lambda: self._reduce(stage, state, x),
-                lambda: jnp.zeros(half, x.dtype),
+                lambda: jnp.zeros(size, x.dtype),
             )
 
-        _, inputs = lax.scan(unused, None, (cell.outputs[:2], weights["unused"], full))
-        states = jnp.concatenate((inputs, jnp.zeros((self.num_blocks, *half), full.dtype)))
-        tape = self.tape(stage, reduction=True)
-        states = run_tape(tape, weights["blocks"], cell, full, states)
-        return _concatenate(states, cell.outputs)
+        _, inputs = lax.scan(unused, None, (reduction.outputs[:2], weights["unused"], full))
+        second = self._reduce(stage, weights["previous"], before)
+        # Nothing reads the output in front of the stage: its place is taken before it is read.
+        nothing = jnp.zeros((*size[:-1], self._channels(stage)), full.dtype)
+        return self._stage(
+            stage, weights, cells, (inputs[0], inputs[1]), nothing, halved=halved, second=second
+        )
 
 
 def _concatenate(states: jax.Array, outputs: jax.Array) -> jax.Array:

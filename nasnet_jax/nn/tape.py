@@ -4,6 +4,10 @@ The states of a cell lie in one buffer `[B + 2, batch, height, width, F]`. A loo
 reads two states by index, runs the chosen operations with `lax.switch`, and writes a new state. The
 gradient walks the same tape backwards and recomputes the chosen operation only: automatic
 differentiation would keep the intermediate values of all branches, and copy the buffer at each read.
+
+A reduction cell's operations on its two inputs halve the size, all others do not. The former run first
+(`nasnet_jax.nn.halving`) and the tape finds their results ready, so that a reduction cell and the normal
+cells behind it have one tape and share its branches.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ from jax import lax
 
 from nasnet_jax.nn.layers import LayerConfig, Projection
 from nasnet_jax.nn.operations import operation
-from nasnet_jax.nn.packing import Packing
+from nasnet_jax.nn.packing import Packing, initial_slots, kernel_mask
 from nasnet_jax.space import OPERATIONS, Cell
 
 HALVES = 2
+IDENTITY = OPERATIONS.index("identity")
 
 
 class CellArrays(NamedTuple):
@@ -32,12 +37,14 @@ class CellArrays(NamedTuple):
     Attributes:
       inputs: int32 `[B, 2]`, the states that a block's two operations read.
       operations: int32 `[B, 2]`, indices into `nasnet_jax.space.OPERATIONS`.
+      halves: bool `[B, 2]`, whether the operation halves the size.
       concat: bool `[B]`, whether a block concatenates (and projects) instead of adding.
       outputs: float32 `[B + 2]`, 1 for the states that the cell's output concatenates, else 0.
     """
 
     inputs: Any
     operations: Any
+    halves: Any
     concat: Any
     outputs: Any
 
@@ -54,23 +61,79 @@ class CellParameters(NamedTuple):
     projections: Any
 
 
-class Tape(NamedTuple):
-    """A kind of cell; static and hashable, so that equal kinds share their tables.
+class Table(NamedTuple):
+    """The 13 operations at one stride; static and hashable, so that equal ones share their packings.
 
     Attributes:
       features: F of the cell.
-      reduction: whether operations on states 0 and 1 halve the size.
+      stride: 1, or 2 for those that halve the size.
       config: what all layers have in common.
     """
 
     features: int
-    reduction: bool
+    stride: int
     config: LayerConfig
 
     @property
     def packings(self) -> Sequence[Packing]:
-        """For each branch of the switch: the operations at stride 1, in a reduction also at 2."""
+        """How the parameters of each operation lie in a slot."""
         return _packings(self)
+
+    @property
+    def branches(self) -> list[Callable[[jax.Array, jax.Array], jax.Array]]:
+        """For each operation the function of `[batch, height, width, F]` and a slot `[width]`."""
+        return [functools.partial(_apply, packing) for packing in self.packings]
+
+    @property
+    def gradients(self) -> list[Callable[..., tuple[jax.Array, jax.Array]]]:
+        """For each operation, from its input, slot and cotangent the cotangents of the first two."""
+        return [functools.partial(_gradient, branch) for branch in self.branches]
+
+
+@functools.cache
+def _packings(table: Table) -> tuple[Packing, ...]:
+    def make(name: str) -> nnx.Module:
+        features, stride, config = table
+        rngs = nnx.Rngs(0)
+        return operation(name, features, features, stride, config=config, rngs=rngs)
+
+    return tuple(Packing(functools.partial(make, name)) for name in OPERATIONS)
+
+
+def _apply(packing: Packing, x: jax.Array, flat: jax.Array) -> jax.Array:
+    return packing.module(flat)(x)
+
+
+def _gradient(branch: Callable, x: jax.Array, flat: jax.Array, g: jax.Array) -> tuple:
+    _, vjp = jax.vjp(branch, x, flat)
+    return vjp(g)
+
+
+class Tape(NamedTuple):
+    """The cells of a stage, which have one shape; static and hashable.
+
+    Attributes:
+      features: F of the cells.
+      config: what all layers have in common.
+    """
+
+    features: int
+    config: LayerConfig
+
+    @property
+    def table(self) -> Table:
+        """The operations that keep the size."""
+        return Table(self.features, 1, self.config)
+
+    @property
+    def halving(self) -> Table:
+        """The operations that halve it, on the two inputs of a reduction cell."""
+        return Table(self.features, 2, self.config)
+
+    @property
+    def packings(self) -> Sequence[Packing]:
+        """Of all that a slot may hold; see `chosen`."""
+        return (*self.table.packings, *self.halving.packings)
 
     @property
     def projection(self) -> Packing:
@@ -82,31 +145,26 @@ class Tape(NamedTuple):
         """Numbers in a slot: those of the largest operation."""
         return max(packing.size for packing in self.packings)
 
-    def shapes(self, num_blocks: int) -> CellParameters:
-        """Shapes and types of the parameters of a cell with so many blocks."""
+    def shapes(self, num_cells: int, num_blocks: int) -> CellParameters:
+        """Shapes and types of the parameters of so many cells, along a leading axis."""
         return CellParameters(
-            jax.ShapeDtypeStruct((num_blocks, HALVES, self.width), jnp.float32),
-            jax.ShapeDtypeStruct((num_blocks, self.projection.size), jnp.float32),
+            jax.ShapeDtypeStruct((num_cells, num_blocks, HALVES, self.width), jnp.float32),
+            jax.ShapeDtypeStruct((num_cells, num_blocks, self.projection.size), jnp.float32),
         )
 
-    def branch(self, operation_index: Any, state: Any) -> Any:
-        """Which branch runs this operation on this state."""
-        if not self.reduction:
-            return operation_index
-        return operation_index + len(OPERATIONS) * (state < 2)
+    def init(self, draws: CellParameters, cells: CellArrays) -> CellParameters:
+        """Initial parameters from truncated normal numbers of deviation 1 in their shapes."""
+        slots = initial_slots(self.packings, chosen(cells), draws.slots)
+        projected = jnp.zeros(cells.concat.shape, jnp.int32)
+        projections = initial_slots([self.projection], projected, draws.projections)
+        return CellParameters(slots, projections)
 
-
-@functools.cache
-def _packings(tape: Tape) -> tuple[Packing, ...]:
-    def make(name: str, stride: int) -> nnx.Module:
-        rngs = nnx.Rngs(0)
-        return operation(name, tape.features, tape.features, stride, config=tape.config, rngs=rngs)
-
-    return tuple(
-        Packing(functools.partial(make, name, stride))
-        for stride in ((1, 2) if tape.reduction else (1,))
-        for name in OPERATIONS
-    )
+    def kernels(self, cells: CellArrays) -> CellParameters:
+        """1 where a parameter is a kernel in use, so that L2 decays it, else 0."""
+        slots = kernel_mask(self.packings, chosen(cells), self.width)
+        projected = jnp.zeros(cells.concat.shape, jnp.int32)
+        projections = kernel_mask([self.projection], projected, self.projection.size)
+        return CellParameters(slots, projections * cells.concat[..., None])
 
 
 @functools.cache
@@ -114,78 +172,46 @@ def _projection_packing(tape: Tape) -> Packing:
     return Packing(lambda: Projection(tape.features, config=tape.config, rngs=nnx.Rngs(0)))
 
 
-def cell_arrays(cell: Cell) -> CellArrays:
-    """The arrays of a cell, as NumPy would hold them."""
+def chosen(cells: CellArrays) -> Any:
+    """Which of a tape's `packings` each slot holds, `[..., B, 2]`."""
+    return cells.operations + len(OPERATIONS) * cells.halves
+
+
+def cell_arrays(cell: Cell, *, reduction: bool) -> CellArrays:
+    """The arrays of a normal or a reduction cell, as NumPy would hold them."""
     blocks = cell.blocks
     index = {name: position for position, name in enumerate(OPERATIONS)}
+    inputs = np.array([(b.left_input, b.right_input) for b in blocks], np.int32)
     outputs = np.zeros(len(blocks) + 2, np.float32)
     outputs[list(cell.outputs)] = 1.0
     return CellArrays(
-        inputs=np.array([(b.left_input, b.right_input) for b in blocks], np.int32),
+        inputs=inputs,
         operations=np.array([(index[b.left_op], index[b.right_op]) for b in blocks], np.int32),
+        halves=(inputs < 2) & reduction,
         concat=np.array([b.combine == "concat" for b in blocks]),
         outputs=outputs,
     )
 
 
-def init_cell(tape: Tape, draws: CellParameters, cell: CellArrays) -> CellParameters:
-    """Initial parameters of a cell with this architecture.
-
-    Args:
-      tape: the kind of cell.
-      draws: truncated normal numbers of deviation 1 in the parameters' shapes.
-      cell: its architecture.
-    """
-    table = [packing.initial for packing in tape.packings]
-    branches = tape.branch(cell.operations, cell.inputs).reshape(-1)
-
-    def slot(arguments: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return lax.switch(arguments[0], table, arguments[1])
-
-    slots = lax.map(slot, (branches, draws.slots.reshape(-1, tape.width)))
-    projections = jax.vmap(tape.projection.initial)(draws.projections)
-    return CellParameters(slots.reshape(draws.slots.shape), projections)
+# --- one block, forward and backward
 
 
-def kernel_mask(tape: Tape, cell: CellArrays) -> CellParameters:
-    """1 where a parameter is a kernel of the chosen operation, so that L2 decays it, else 0."""
-    sizes = jnp.array([packing.kernel_size for packing in tape.packings])
-    chosen = sizes[tape.branch(cell.operations, cell.inputs)]
-    slots = jnp.arange(tape.width) < chosen[..., None]
-    projection = jnp.arange(tape.projection.size) < tape.projection.kernel_size
-    return CellParameters(
-        slots.astype(jnp.float32), (projection & cell.concat[:, None]).astype(jnp.float32)
+def _operand(
+    states: jax.Array, halved: jax.Array | None, index: jax.Array, ready: jax.Array, half: Any
+) -> jax.Array:
+    """What a branch reads: a state, or what an operation that halves has made."""
+    if halved is None:
+        return lax.dynamic_index_in_dim(states, index, keepdims=False)
+    return lax.cond(
+        ready,
+        lambda: lax.dynamic_index_in_dim(halved, half, keepdims=False),
+        lambda: lax.dynamic_index_in_dim(states, index, keepdims=False),
     )
 
 
-# --- one half of a block, forward and backward
-
-
-def _operand(tape: Tape, full: jax.Array | None, states: jax.Array, index: jax.Array) -> tuple:
-    """What a branch reads: the state, and in a reduction cell also the full-size input."""
-    state = lax.dynamic_index_in_dim(states, index, keepdims=False)
-    if not tape.reduction:
-        return (state,)
-    return (state, lax.dynamic_index_in_dim(full, jnp.minimum(index, 1), keepdims=False))
-
-
-def _branches(tape: Tape) -> list[Callable]:
-    def run(packing: Packing, source: int, operand: tuple, flat: jax.Array) -> jax.Array:
-        return packing.module(flat)(operand[source])
-
-    # The second half of a reduction's table reads the full-size input.
-    return [
-        functools.partial(run, packing, number // len(OPERATIONS))
-        for number, packing in enumerate(tape.packings)
-    ]
-
-
-def _gradients(tape: Tape) -> list[Callable]:
-    def run(branch: Callable, operand: tuple, flat: jax.Array, g: jax.Array) -> tuple:
-        _, vjp = jax.vjp(branch, operand, flat)
-        return vjp(g)
-
-    return [functools.partial(run, branch) for branch in _branches(tape)]
+def _branch(operation: jax.Array, ready: jax.Array) -> jax.Array:
+    """The branch to take; what is ready passes through the identity."""
+    return jnp.where(ready, IDENTITY, operation)
 
 
 def _combine(tape: Tape, concat: jax.Array, flat: jax.Array, halves: jax.Array) -> jax.Array:
@@ -219,27 +245,31 @@ def _run(
     tape: Tape,
     parameters: CellParameters,
     cell: CellArrays,
-    full: jax.Array | None,
+    halved: jax.Array | None,
     states: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the filled buffer and every block's two halves, `[B, 2, batch, height, width, F]`."""
-    branches = _branches(tape)
+    branches = tape.table.branches
 
     def block(states: jax.Array, step: tuple) -> tuple[jax.Array, jax.Array]:
-        number, inputs, operations, concat, slots, projection = step
+        number, inputs, operations, ready, concat, slots, projection = step
 
         def half(_: None, slot: tuple) -> tuple[None, jax.Array]:
-            index, chosen, flat = slot
-            operand = _operand(tape, full, states, index)
-            return None, lax.switch(tape.branch(chosen, index), branches, operand, flat)
+            place, index, operation, ready, flat = slot
+            operand = _operand(states, halved, index, ready, HALVES * number + place)
+            return None, lax.switch(_branch(operation, ready), branches, operand, flat)
 
-        _, halves = lax.scan(half, None, (inputs, operations, slots))
+        slot = (jnp.arange(HALVES), inputs, operations, ready, slots)
+        _, halves = lax.scan(half, None, slot)
         state = _combine(tape, concat, projection, halves)
         return lax.dynamic_update_index_in_dim(states, state, number + 2, 0), halves
 
+    return lax.scan(block, states, _steps(parameters, cell))
+
+
+def _steps(parameters: CellParameters, cell: CellArrays) -> tuple:
     numbers = jnp.arange(cell.concat.shape[0])
-    steps = (numbers, cell.inputs, cell.operations, cell.concat, *parameters)
-    return lax.scan(block, states, steps)
+    return (numbers, cell.inputs, cell.operations, cell.halves, cell.concat, *parameters)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -247,7 +277,7 @@ def run_tape(
     tape: Tape,
     parameters: CellParameters,
     cell: CellArrays,
-    full: jax.Array | None,
+    halved: jax.Array | None,
     states: jax.Array,
 ) -> jax.Array:
     """Computes the hidden states of a cell.
@@ -256,64 +286,63 @@ def run_tape(
       tape: the kind of cell.
       parameters: of its blocks.
       cell: its architecture.
-      full: `[2, batch, height, width, F]`, the inputs of a reduction cell before halving, or None.
+      halved: `[2 * B, batch, height, width, F]`, what those of a reduction cell's operations that
+        halve the size have made (see `nasnet_jax.nn.halving`); None if no operation does.
       states: `[B + 2, batch, height, width, F]` with states 0 and 1 filled in (in a reduction cell:
         with what becomes of them if they are outputs).
 
     Returns:
       `states` with all states filled in.
     """
-    return _run(tape, parameters, cell, full, states)[0]
+    return _run(tape, parameters, cell, halved, states)[0]
 
 
 def _run_forward(
     tape: Tape,
     parameters: CellParameters,
     cell: CellArrays,
-    full: jax.Array | None,
+    halved: jax.Array | None,
     states: jax.Array,
 ) -> tuple[jax.Array, tuple]:
-    states, halves = _run(tape, parameters, cell, full, states)
-    return states, (parameters, cell, full, states, halves)
+    states, halves = _run(tape, parameters, cell, halved, states)
+    return states, (parameters, cell, halved, states, halves)
 
 
 def _run_backward(tape: Tape, residuals: tuple, g: jax.Array) -> tuple:
-    parameters, cell, full, states, halves = residuals
-    gradients = _gradients(tape)
+    parameters, cell, halved, states, halves = residuals
+    gradients = tape.table.gradients
 
-    def block(carry: tuple, step: tuple) -> tuple[tuple, CellParameters]:
-        number, inputs, operations, concat, slots, projection, computed = step
-        g_state = lax.dynamic_index_in_dim(carry[0], number + 2, keepdims=False)
+    def block(g_states: jax.Array, step: tuple) -> tuple[jax.Array, tuple]:
+        number, inputs, operations, ready, concat, slots, projection, computed = step
+        g_state = lax.dynamic_index_in_dim(g_states, number + 2, keepdims=False)
         g_projection, g_halves = _combine_gradient(tape, concat, projection, computed, g_state)
 
-        def half(carry: tuple, slot: tuple) -> tuple[tuple, jax.Array]:
-            index, chosen, flat, g_half = slot
-            operand = _operand(tape, full, states, index)
-            branch = tape.branch(chosen, index)
+        def half(g_states: jax.Array, slot: tuple) -> tuple[jax.Array, tuple]:
+            place, index, operation, ready, flat, g_half = slot
+            operand = _operand(states, halved, index, ready, HALVES * number + place)
+            branch = _branch(operation, ready)
             g_operand, g_flat = lax.switch(branch, gradients, operand, flat, g_half)
-            # The state first, then in a reduction cell the full-size input.
-            places = (index, jnp.minimum(index, 1))
-            carry = tuple(
-                _add_at(total, part, place)
-                for total, part, place in zip(carry, g_operand, places, strict=False)
-            )
-            return carry, g_flat
+            # What was ready has read no state.
+            to_state = g_operand if halved is None else jnp.where(ready, 0.0, g_operand)
+            to_halved = None if halved is None else jnp.where(ready, g_operand, 0.0)
+            return add_at(g_states, to_state, index), (g_flat, to_halved)
 
-        carry, g_slots = lax.scan(half, carry, (inputs, operations, slots, g_halves))
-        return carry, CellParameters(g_slots, g_projection)
+        slot = (jnp.arange(HALVES), inputs, operations, ready, slots, g_halves)
+        g_states, (g_slots, g_halved) = lax.scan(half, g_states, slot)
+        return g_states, (CellParameters(g_slots, g_projection), g_halved)
 
-    start = (g,) if full is None else (g, jnp.zeros_like(full))
-    numbers = jnp.arange(cell.concat.shape[0])
-    steps = (numbers, cell.inputs, cell.operations, cell.concat, *parameters, halves)
-    totals, g_parameters = lax.scan(block, start, steps, reverse=True)
-    g_full = None if full is None else totals[-1]
+    steps = (*_steps(parameters, cell), halves)
+    g_states, (g_parameters, g_halved) = lax.scan(block, g, steps, reverse=True)
+    if halved is not None:
+        g_halved = g_halved.reshape(halved.shape)
     # The buffer's other states are written before they are read: nothing flows to what was there.
-    return g_parameters, None, g_full, totals[0].at[2:].set(0.0)
-
-
-def _add_at(total: jax.Array, part: jax.Array, index: jax.Array) -> jax.Array:
-    so_far = lax.dynamic_index_in_dim(total, index, keepdims=False)
-    return lax.dynamic_update_index_in_dim(total, so_far + part, index, 0)
+    return g_parameters, None, g_halved, g_states.at[2:].set(0.0)
 
 
 run_tape.defvjp(_run_forward, _run_backward)
+
+
+def add_at(total: jax.Array, part: jax.Array, index: jax.Array) -> jax.Array:
+    """Adds to one of the arrays along the leading axis."""
+    so_far = lax.dynamic_index_in_dim(total, index, keepdims=False)
+    return lax.dynamic_update_index_in_dim(total, so_far + part, index, 0)

@@ -13,7 +13,7 @@ from flax import nnx
 
 from nasnet_jax.nn.layers import LayerConfig, kernel_deviation
 from nasnet_jax.nn.operations import operation
-from nasnet_jax.nn.packing import Packing
+from nasnet_jax.nn.packing import Packing, initial_slots, kernel_mask
 from nasnet_jax.space import OPERATIONS
 
 FEATURES = 8
@@ -26,6 +26,10 @@ def make(name: str, stride: int = 1) -> nnx.Module:
 
 def packing(name: str, stride: int = 1) -> Packing:
     return Packing(functools.partial(make, name, stride))
+
+
+def started(packed: Packing, draw: jax.Array) -> jax.Array:
+    return initial_slots([packed], jnp.array(0), draw)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -69,7 +73,7 @@ def test_initial_parameters(name):
     """A draw of ones shows every leaf's deviation; scales are 1, offsets and the rest 0."""
     packed = packing(name)
     width = packed.size + 7
-    flat = packed.initial(jnp.ones(width))
+    flat = started(packed, jnp.ones(width))
     assert flat.shape == (width,)
     np.testing.assert_array_equal(flat[packed.size :], 0.0)
     for path, leaf in jax.tree.leaves_with_path(packed.unpack(flat)):
@@ -88,22 +92,35 @@ def test_initial_parameters(name):
 def test_initial_parameters_follow_the_draw():
     packed = packing("conv_1x1")
     draw = jnp.arange(1.0, packed.size + 1)
-    kernel = packed.initial(draw)[: packed.kernel_size]
+    kernel = started(packed, draw)[: packed.kernel_size]
     np.testing.assert_allclose(kernel, math.sqrt(2.6 / FEATURES) * draw[: packed.kernel_size])
 
 
 @pytest.mark.parametrize("name", ["identity", "avg_pool_3x3"])
 def test_operations_without_parameters(name):
     packed = packing(name)
-    np.testing.assert_array_equal(packed.initial(jnp.ones(4)), np.zeros(4))
+    np.testing.assert_array_equal(started(packed, jnp.ones(4)), np.zeros(4))
     images = jnp.ones((1, 3, 3, FEATURES))
     np.testing.assert_allclose(packed.module(jnp.ones(4))(images), images, rtol=1e-6)
 
 
 def test_module_computes_with_the_buffer():
     packed = packing("conv_1x1")
-    flat = packed.initial(jax.random.truncated_normal(jax.random.key(0), -2, 2, (packed.size,)))
+    flat = started(packed, jax.random.truncated_normal(jax.random.key(0), -2, 2, (packed.size,)))
     images = jax.random.normal(jax.random.key(1), (2, 3, 3, FEATURES))
     expected = make("conv_1x1")
     nnx.update(expected, packed.unpack(flat))
     np.testing.assert_array_equal(packed.module(flat)(images), expected(images))
+
+
+def test_each_slot_starts_as_the_module_that_it_holds():
+    packings = [packing(name) for name in OPERATIONS]
+    width = max(packed.size for packed in packings) + 3
+    draws = jax.random.normal(jax.random.key(0), (2, len(packings), width))
+    held = jnp.stack([jnp.arange(len(packings)), jnp.arange(len(packings))[::-1]])
+    slots = initial_slots(packings, held, draws)
+    decayed = kernel_mask(packings, held, width)
+    for place in np.ndindex(held.shape):
+        packed = packings[held[place]]
+        np.testing.assert_array_equal(slots[place], started(packed, draws[place]))
+        np.testing.assert_array_equal(decayed[place], np.arange(width) < packed.kernel_size)
