@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from bokeh.models import (
@@ -12,6 +12,7 @@ from bokeh.models import (
     CustomJSTickFormatter,
     HoverTool,
     LogTicker,
+    NoOverlap,
     NumeralTickFormatter,
     Range1d,
     TapTool,
@@ -19,6 +20,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from nasnet_jax.report.run import STATUSES, Run
+from nasnet_jax.space.decisions import choices
 
 COLOURS = ("#3b82c4", "#e07b39", "#3fa66b", "#b65fc2", "#c9a227", "#d9567a", "#5b6ee1", "#6b7280")
 """Of the searches; each is seen on a light and on a dark ground."""
@@ -28,6 +30,20 @@ _MEAN_SHARE = 20
 
 _WINDOWS = 40
 """The distribution is shown in at most so many windows of time."""
+
+_REWARD = "reward (held-out accuracy)"
+
+HALO, CHILDREN, CHOSEN = "halo", "children", "chosen"
+"""Tags by which the page finds what it colours, hides and moves: what lies under a line in the colour
+of the page, so that the line is seen among its points; the points; the ring around one of them."""
+
+_COMPACT = "return new Intl.NumberFormat('en', {notation: 'compact'}).format(tick);"
+
+# As many decimals as tell the ticks apart: 0.70 beside 0.75.
+_DECIMALS = """
+const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
+return tick.toFixed(Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+"""
 
 
 def colour(index: int) -> str:
@@ -70,79 +86,45 @@ def reward_range(runs: Sequence[Run]) -> Range1d:
 
 def search_curve(runs: Sequence[Run]) -> figure:
     """Every reward, the best so far and a moving mean, against the mean of the first batch."""
-    plot = _plot("children", "reward", pick=True)
+    plot = _plot("children", _REWARD, height=380)
     plot.y_range = reward_range(runs)
+    xs = [np.arange(1, len(run) + 1, dtype=np.float32) for run in runs]
+    _children(plot, runs, xs)
     for number, run in enumerate(runs):
-        x, ink = np.arange(1, len(run) + 1, dtype=np.float32), colour(number)
-        points = _child_source(run, number, x)
-        faint = max(0.05, min(0.5, 300 / len(run)))
-        plot.scatter(
-            "x", "reward", source=points, size=4, color=ink, alpha=faint, nonselection_alpha=faint
-        )
+        x = xs[number]
         random = float(run.reward[run.batch == 0].mean())
-        plot.line(
-            [1, len(run)],
-            [random, random],
-            color=ink,
-            line_dash="dotted",
-            line_width=2,
-            legend_label=_legend(runs, run, "mean of the first batch (random)"),
-        )
-        window = mean_window(len(run))
-        plot.line(
-            x,
-            moving_mean(run.reward, window).astype(np.float32),
-            color=ink,
-            line_width=3,
-            legend_label=_legend(runs, run, f"mean of the last {window}"),
-        )
-        steps = _changes(np.maximum.accumulate(run.reward))
-        plot.step(
-            x[steps],
-            np.maximum.accumulate(run.reward)[steps],
-            mode="after",
-            color=ink,
-            line_width=2,
-            line_dash="dashed",
-            legend_label=_legend(runs, run, "best so far"),
-        )
-    _finish(plot, "bottom_right")
+        _line(plot, number, [1, len(run)], [random, random], width=2, dash="dotted")
+        best = np.maximum.accumulate(run.reward)
+        steps = _changes(best)
+        _line(plot, number, x[steps], best[steps], width=2, dash="dashed", stepped=True)
+        mean = moving_mean(run.reward, mean_window(len(run))).astype(np.float32)
+        _line(plot, number, x, mean, width=3)
     return plot
 
 
 def distribution(runs: Sequence[Run]) -> figure:
     """The median and the middle 50 and 80 % of the rewards in windows of time."""
-    plot = _plot("children", "reward")
+    plot = _plot("children", _REWARD)
     for number, run in enumerate(runs):
         windows = np.array_split(np.arange(len(run)), min(_WINDOWS, max(len(run) // 10, 1)))
         x = [window.mean() + 1 for window in windows]
         levels = np.array(
             [np.quantile(run.reward[window], [0.1, 0.25, 0.5, 0.75, 0.9]) for window in windows]
         ).T
-        ink = colour(number)
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
-            share = "80 %" if low == 0 else "50 %"
-            plot.varea(
-                x,
-                levels[low],
-                levels[high],
-                color=ink,
-                alpha=alpha,
-                legend_label=_legend(runs, run, f"middle {share}"),
-            )
-        label = _legend(runs, run, "median")
-        plot.line(x, levels[2], color=ink, line_width=2, legend_label=label)
-        plot.scatter(x, levels[2], color=ink, size=4, legend_label=label)
-    _finish(plot, "bottom_right")
+            area = plot.varea(x, levels[low], levels[high], color=colour(number), alpha=alpha)
+            area.tags = [number]
+        _line(plot, number, x, levels[2], width=2, marked=True)
     return plot
 
 
 def entropy(runs: Sequence[Run]) -> figure | None:
     """How undecided the controllers are; `None` if no search has a controller.
 
-    The mean of `-log_prob` over a batch estimates the entropy of the policy that proposed it.
+    The mean of `-log_prob` over a batch estimates the entropy of the policy that proposed it. Dotted
+    is the entropy of a policy to which all architectures are equally likely.
     """
-    plot = _plot("children", "nats for a decision")
+    plot = _plot("children", "nats per decision")
     found = False
     for number, run in enumerate(runs):
         if not run.log_prob.any():
@@ -151,14 +133,10 @@ def entropy(runs: Sequence[Run]) -> figure | None:
         sizes = np.bincount(run.batch)
         means = -np.bincount(run.batch, run.log_prob)[sizes > 0] / sizes[sizes > 0]
         x, values = np.cumsum(sizes)[sizes > 0].astype(np.float32), means / run.num_decisions
-        label = run.name if len(runs) > 1 else "mean of a batch"
-        plot.line(x, values, color=colour(number), line_width=2, legend_label=label)
-        if len(x) <= _WINDOWS:
-            plot.scatter(x, values, color=colour(number), size=5, legend_label=label)
-    if not found:
-        return None
-    _finish(plot, "bottom_left")
-    return plot
+        uniform = float(np.log(choices(run.architecture(0).num_blocks)).mean())
+        _line(plot, number, [1, len(run)], [uniform, uniform], width=2, dash="dotted")
+        _line(plot, number, x, values, width=2, marked=len(x) <= _WINDOWS)
+    return plot if found else None
 
 
 def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
@@ -169,55 +147,27 @@ def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
         cost: The name of the cost's array: `params` or `macs`.
         label: Of the axis.
     """
-    plot = _plot(label, "reward", pick=True, x_axis_type="log")
+    plot = _plot(label, _REWARD, x_axis_type="log")
     plot.y_range = reward_range(runs)
     plot.xaxis.ticker = LogTicker(mantissas=[1, 2, 5], desired_num_ticks=4)
-    plot.xaxis.formatter = CustomJSTickFormatter(
-        code="return new Intl.NumberFormat('en', {notation: 'compact'}).format(tick);"
-    )
+    plot.xaxis.formatter = CustomJSTickFormatter(code=_COMPACT)
+    _children(plot, runs, [getattr(run, cost).astype(np.float32) for run in runs])
     for number, run in enumerate(runs):
-        costs, ink = getattr(run, cost), colour(number)
-        faint = max(0.05, min(0.6, 400 / len(run)))
-        plot.scatter(
-            "x",
-            "reward",
-            source=_child_source(run, number, costs.astype(np.float32)),
-            size=5,
-            color=ink,
-            alpha=faint,
-            nonselection_alpha=faint,
-        )
+        costs = getattr(run, cost)
         front = pareto_front(costs, run.reward)
-        name = _legend(runs, run, "Pareto front")
-        plot.step(
-            costs[front],
-            run.reward[front],
-            mode="after",
-            color=ink,
-            line_width=2,
-            legend_label=name,
-        )
-        plot.scatter(
-            costs[front], run.reward[front], size=7, color=ink, marker="diamond", legend_label=name
-        )
-    _finish(plot, "bottom_right")
+        _line(plot, number, costs[front], run.reward[front], width=2, stepped=True, marked=True)
     return plot
-
-
-def _legend(runs: Sequence[Run], run: Run, what: str) -> str:
-    """Of several searches one entry each, which hides all of a search; of one what a line is."""
-    return what if len(runs) == 1 else run.name
 
 
 def _plot(
     x_label: str,
     y_label: str,
     *,
-    pick: bool = False,
+    height: int = 320,
     x_axis_type: Literal["linear", "log"] = "linear",
 ) -> figure:
     plot = figure(
-        height=320,
+        height=height,
         sizing_mode="stretch_width",
         tools="pan,box_zoom,wheel_zoom,reset,save",
         active_drag=None,  # So that a finger scrolls the page.
@@ -231,35 +181,74 @@ def _plot(
     )
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.minor_tick_line_color = None
+    plot.xaxis.major_label_policy = NoOverlap(min_distance=8)
+    plot.yaxis.formatter = CustomJSTickFormatter(code=_DECIMALS)
     if x_axis_type == "linear":
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-    if pick:
-        plot.add_tools(TapTool(), HoverTool(tooltips=[("child", "@child"), ("reward", "@reward")]))
     return plot
 
 
-def _child_source(run: Run, number: int, x: np.ndarray) -> ColumnDataSource:
-    """Points of children; a click on one shows it in the leaderboard."""
-    source = ColumnDataSource(
-        {
-            "x": x,
-            "reward": run.reward.astype(np.float32),
-            "child": np.arange(len(run), dtype=np.int32),
-        }
-    )
-    code = "if (cb_obj.indices.length) window.nasnetReport.select(run, cb_obj.indices[0]);"
-    source.selected.js_on_change("indices", CustomJS(args={"run": number}, code=code))
-    return source
+def _children(plot: figure, runs: Sequence[Run], xs: Sequence[np.ndarray]) -> None:
+    """Adds a point for each child, and a ring that the page puts around the one it shows.
+
+    A click on a point shows its child.
+    """
+    rings = plot.scatter("x", "y", source=ColumnDataSource({"x": [], "y": []}), size=13)
+    rings.glyph.update(fill_color=None, line_color="black", line_width=2.5)
+    rings.update(level="overlay", tags=[CHOSEN])
+    points = []
+    for number, (run, x) in enumerate(zip(runs, xs, strict=True)):
+        source = ColumnDataSource({"x": x, "reward": run.reward.astype(np.float32)})
+        code = "if (cb_obj.indices.length) window.nasnetReport.select(run, cb_obj.indices[0]);"
+        source.selected.js_on_change("indices", CustomJS(args={"run": number}, code=code))
+        alpha = max(0.12, min(0.6, 400 / len(run)))
+        points.append(
+            plot.scatter(
+                "x",
+                "reward",
+                source=source,
+                size=5 if len(run) <= 2_000 else 3,
+                color=colour(number),
+                line_color=None,
+                alpha=alpha,
+                nonselection_alpha=alpha,
+                name=run.name,
+            )
+        )
+        points[-1].tags = [number, CHILDREN]
+    # A child's index is its number. Where points lie close, one of them is enough.
+    tips = [("child", "$index{0,0}"), ("reward", "@reward{0.0000}")]
+    if len(runs) > 1:
+        tips.insert(0, ("search", "$name"))
+    plot.add_tools(TapTool(renderers=points), HoverTool(renderers=points, tooltips=tips, limit=1))
 
 
-def _finish(plot: figure, corner: Literal["bottom_left", "bottom_right"]) -> None:
-    for legend in plot.legend:
-        legend.location = corner
-        legend.click_policy = "hide"
-        legend.background_fill_alpha = 0.7
-        legend.border_line_color = None
-        legend.label_text_font_size = "12px"
-        legend.spacing = 0
+def _line(
+    plot: figure,
+    number: int,
+    x: Any,
+    y: Any,
+    *,
+    width: int,
+    dash: Literal["solid", "dashed", "dotted"] = "solid",
+    stepped: bool = False,
+    marked: bool = False,
+) -> None:
+    """Adds a line of one search over a halo."""
+    source = ColumnDataSource({"x": x, "y": y})
+    style: dict[str, Any] = {"source": source, "line_join": "round"}
+    if stepped:
+        style["mode"] = "after"
+    draw = plot.step if stepped else plot.line
+    halo = draw("x", "y", color="white", line_width=width + 3, **style)
+    halo.tags = [number, HALO]
+    line = draw("x", "y", color=colour(number), line_width=width, line_dash=dash, **style)
+    line.tags = [number]
+    if marked:
+        marks = plot.scatter("x", "y", source=source, size=6, color=colour(number), line_color=None)
+        marks.tags = [number]
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

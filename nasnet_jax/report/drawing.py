@@ -29,10 +29,10 @@ DPI = 100
 """Pixels of a drawing for an inch of the figure; PNG files have twice as many, for sharp screens."""
 
 # All lengths in pixels. A block is two operation boxes side by side, their combination above.
-COLUMN = 190.0
+COLUMN = 200.0
 ROW = 112.0
-BOX_WIDTH, BOX_HEIGHT = 84.0, 24.0
-HALF = 45.0  # From the middle of a block to that of an operation box.
+BOX_WIDTH, BOX_HEIGHT = 92.0, 24.0
+HALF = 48.0  # From the middle of a block to that of an operation box.
 COMBINE_WIDTH, COMBINE_HEIGHT = 54.0, 20.0
 RISE = 20.0  # From a block's middle up to that of the combination, and down to the operations.
 OUTPUT_GAP = 12.0  # Between the ends of lines at the concatenation.

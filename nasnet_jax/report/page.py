@@ -6,7 +6,7 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -54,8 +54,8 @@ def render(runs: Sequence[Run]) -> str:
     plots = {
         "search": charts.search_curve(runs),
         "distribution": charts.distribution(runs),
-        "params": charts.cost_chart(runs, "params", "parameters"),
-        "macs": charts.cost_chart(runs, "macs", "multiply-adds"),
+        "params": charts.cost_chart(runs, "params", "trainable parameters"),
+        "macs": charts.cost_chart(runs, "macs", "multiply-adds for one image"),
     }
     entropy = charts.entropy(runs)
     if entropy is not None:
@@ -77,6 +77,10 @@ def render(runs: Sequence[Run]) -> str:
         title=" and ".join(run.name for run in runs),
         written=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         finished=all(run.summary.get("finished") for run in runs),
+        windows={f"{charts.mean_window(len(run)):,}" for run in runs},
+        settings=_settings(runs),
+        least=f"{min(run.params.min() for run in runs):,}",
+        most=f"{max(run.params.max() for run in runs):,}",
         runs=[_facts(run, number) for number, run in enumerate(runs)],
         operations=[(name, LABELS[name]) for name in OPERATIONS],
         style=source("report.css"),
@@ -113,6 +117,25 @@ def _facts(run: Run, number: int) -> dict[str, Any]:
         "rerank": "\N{EN DASH}" if np.isnan(rerank) else f"{rerank:.4f}",
         "rate": "\N{EN DASH}" if rate is None else f"{rate:,.0f}",
     }
+
+
+def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str], bool]]:
+    """Name, values and whether they differ, of each field of the configurations; those first."""
+    configs = [dict(_flat(run.config)) for run in runs]
+    fields = dict.fromkeys(field for config in configs for field in config)
+    rows = []
+    for field in fields:
+        values = [config.get(field, "\N{EN DASH}") for config in configs]
+        rows.append((field, values, len(set(values)) > 1))
+    return sorted(rows, key=lambda row: not row[2])
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, json.dumps(value).strip('"')
 
 
 def _data(runs: Sequence[Run]) -> dict[str, Any]:

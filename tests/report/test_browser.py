@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -209,10 +210,57 @@ def test_a_click_on_a_point_shows_its_child(show: Callable[..., Any], report: Pa
     assert page.inner_text("#child-title") == "Child 12"
     page.evaluate(
         """() => { for (const doc of Bokeh.documents) for (const model of doc._all_models.values())
-             if (model.type === "ColumnDataSource" && model.data.child) {
-               model.selected.indices = [17]; return; } }"""
+             if (model.tags.includes("children")) {
+               model.data_source.selected.indices = [17]; return; } }"""
     )
     assert page.inner_text("#child-title") == "Child 17"
+
+
+PLOTS = """(() => { const found = [];
+  for (const plots of Bokeh.documents) for (const model of plots._all_models.values())
+    if (model.type === "GlyphRenderer") found.push(model);
+  return found; })()"""
+
+
+def test_the_plots_ring_the_chosen_child(show: Callable[..., Any], report: Path) -> None:
+    page = show(report)
+    with (report.parent / "history.csv").open(encoding="utf-8", newline="") as file:
+        children = list(csv.DictReader(file))
+    for row in (3, 9):
+        page.locator(f"#grid-body [role=row][aria-rowindex='{row}']").click()
+        child = int(page.inner_text("#child-title").removeprefix("Child "))
+        page.wait_for_function(
+            f"{PLOTS}.filter(model => model.tags.includes('chosen'))"
+            f".every(model => Math.abs(model.data_source.data.y[0] - {children[child]['reward']})"
+            " < 1e-6)"
+        )
+        rings = page.evaluate(
+            f"{PLOTS}.filter(model => model.tags.includes('chosen'))"
+            ".map(model => model.data_source.data.x[0])"
+        )
+        assert sorted(rings) == sorted(
+            [child + 1, int(children[child]["params"]), int(children[child]["macs"])]
+        )
+
+
+def test_a_point_that_the_filters_leave_out_is_shown_without_a_row(
+    show: Callable[..., Any], report: Path
+) -> None:
+    page = show(report)
+    page.get_by_label("to", exact=True).fill("1")
+    page.evaluate("window.nasnetReport.select(0, 12)")
+    assert page.inner_text("#child-title") == "Child 12"
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function("document.getElementById('count').textContent.startsWith('59 ')")
+    assert page.locator("#grid-body [aria-selected=true]").count() == 0
+
+
+def test_paper_is_white(show: Callable[..., Any], report: Path) -> None:
+    page = show(report, color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -254,6 +302,16 @@ def test_several_searches_are_compared(
     page.select_option("[name=run]", "1")
     assert page.inner_text("#count") == "44 of 85 children"
     assert all(name.endswith(folders[1].name) for name in column(page, 0))
+    page.get_by_text("Settings, of which 1 differs").click()
+    assert page.locator(".differs").inner_text().split() == ["strategy.name", "ppo", "random"]
+    # The name of a search hides it in every plot, also by keyboard.
+    name = page.get_by_role("button", name=f"{folders[1].parent.name}/{folders[1].name}")
+    for pressed in ("false", "true"):
+        name.press("Enter")
+        assert name.get_attribute("aria-pressed") == pressed
+        visible = f"{PLOTS}.filter(model => model.tags[0] === %d).map(model => model.visible)"
+        assert set(page.evaluate(visible % 0)) == {True}
+        assert set(page.evaluate(visible % 1)) == {pressed == "true"}
 
 
 def test_twenty_thousand_children_stay_quick(

@@ -2,7 +2,10 @@
 /* The children: their numbers, their decisions, and the written forms made of these. */
 
 function unpack(text, type) {
-  return new type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at);
+  return new type(bytes.buffer);
 }
 
 class Search {

@@ -1,6 +1,6 @@
 /* Draws a cell as SVG: inputs at the bottom, the concatenation on top. */
 
-const CELL = { column: 190, row: 112, box: 84, height: 24, half: 45, combine: 54, rise: 20, gap: 12, margin: 8 };
+const CELL = { column: 200, row: 112, box: 92, height: 24, half: 48, combine: 54, rise: 20, gap: 12, margin: 8 };
 
 function svgElement(name, attributes, parent) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -71,6 +71,7 @@
     }));
     document.getElementById("one-line").value = search.oneLine(child);
     document.getElementById("json").value = search.json(child);
+    ring(index, child);
   }
 
   async function copy(button) {
@@ -91,6 +92,33 @@
     colourPlots();
   }
 
+  /* What the plots hold that has a tag; the first tag of what belongs to a search is its number. */
+  function* tagged(plots, tag) {
+    for (const model of plots._all_models.values()) if (model.type === "GlyphRenderer" && model.tags.includes(tag)) yield model;
+  }
+
+  /* Puts a ring around the chosen child; a little later, so that walking through the rows waits for no plot. */
+  let ringing;
+  function ring(index, child) {
+    clearTimeout(ringing);
+    ringing = setTimeout(() => {
+      for (const plots of Bokeh.documents) {
+        for (const mark of tagged(plots, "chosen")) {
+          for (const { tags, data_source } of tagged(plots, "children")) {
+            const { x, reward } = data_source.data;
+            if (tags[0] === index) mark.data_source.data = { x: [x[child]], y: [reward[child]] };
+          }
+        }
+      }
+    }, 150);
+  }
+
+  function hide(button) {
+    const shown = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", shown);
+    for (const plots of Bokeh.documents) for (const model of tagged(plots, Number(button.dataset.run))) model.visible = shown;
+  }
+
   /* Bokeh draws on canvases, which know nothing of style sheets. */
   function colourPlots() {
     const style = getComputedStyle(document.documentElement);
@@ -99,19 +127,24 @@
       for (const model of plots._all_models.values()) {
         if (model.type.endsWith("Axis")) {
           model.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: rule,
-            major_tick_line_color: rule, minor_tick_line_color: null });
+            major_tick_line_color: rule });
         } else if (model.type === "Grid") model.setv({ grid_line_color: grid });
-        else if (model.type === "Legend") model.setv({ label_text_color: ink, background_fill_color: ground });
         else if (model.type === "Figure" || model.type === "Plot") model.setv({ outline_line_color: rule });
       }
+      for (const { glyph } of tagged(plots, "halo")) glyph.line_color = { value: ground };
+      for (const { glyph } of tagged(plots, "chosen")) glyph.line_color = { value: ink };
     }
   }
 
   window.nasnetReport = {
     /* Called by the plots when a point is clicked. */
     select(search, child) {
-      if (!board.chooseChild(search, child)) showChild(search, child);
-      document.getElementById("child").scrollIntoView({ behavior: "smooth", block: "nearest" });
+      if (!board.chooseChild(search, child)) {
+        board.chooseNone(); // The filters leave it out.
+        showChild(search, child);
+      }
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      document.getElementById("child").scrollIntoView({ behavior: still ? "auto" : "smooth", block: "nearest" });
     },
   };
 
@@ -119,10 +152,15 @@
   form.addEventListener("reset", () => setTimeout(filter)); // After the fields are empty.
   form.addEventListener("submit", (event) => event.preventDefault());
   document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", () => copy(button)));
+  document.querySelectorAll(".toggle").forEach((button) => button.addEventListener("click", () => hide(button)));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   document.getElementById("theme").addEventListener("click", () =>
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
+  // Paper is white; what was chosen comes back after it.
+  let before;
+  addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; setTheme("light"); });
+  addEventListener("afterprint", () => setTheme(before));
   filter();
   const topScore = ({ rerank, reward, best }) => Number.isNaN(rerank[best]) ? reward[best] : rerank[best];
   const best = searches.reduce((found, search, index) => topScore(search) > topScore(searches[found]) ? index : found, 0);

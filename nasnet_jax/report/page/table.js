@@ -129,6 +129,11 @@ class Leaderboard {
     return true;
   }
 
+  chooseNone() {
+    this.chosen = -1;
+    this.show();
+  }
+
   onKey(event) {
     if (event.target !== this.grid) return; // The headings are buttons.
     const page = Math.max(Math.floor(this.grid.clientHeight / ROW_HEIGHT) - 2, 1);
