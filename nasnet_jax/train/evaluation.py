@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,21 @@ def batch_sums(logits: jax.Array, labels: jax.Array, mask: jax.Array) -> dict[st
     }
 
 
-def from_processes(sharding: NamedSharding, batch: Batch) -> dict[str, jax.Array]:
-    """Makes arrays over all processes from this process's share of a batch."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, array)
-        for name, array in batch.items()
-    }
+def from_processes(sharding: NamedSharding, arrays: Any) -> Any:
+    """Makes arrays over all processes from what this one has of them.
+
+    Args:
+        sharding: Of each array.
+        arrays: A tree of arrays of this process: its share, or the same whole on every process where
+            the sharding is replicated.
+
+    Returns:
+        A tree of the same form.
+    """
+    return jax.tree.map(
+        lambda array: jax.make_array_from_process_local_data(sharding, array),
+        jax.device_get(arrays),
+    )
 
 
 class Evaluator:

@@ -12,6 +12,7 @@ from flax import nnx
 
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.space import Architecture
+from nasnet_jax.train.evaluation import from_processes
 from nasnet_jax.train.program import TrainProgram, TrainState
 
 _HEADS = ("head", "aux_head")
@@ -49,12 +50,12 @@ def start_from(
     # Compiled only where something of it is needed.
     fresh = program.init() if new else abstract
     state = jax.jit(program.start, out_shardings=program.replicated)(
-        *jax.device_put(
+        *from_processes(
+            program.replicated,
             (
                 _filled(fresh.parameters, parameters, new),
                 _filled(fresh.statistics, statistics, new),
             ),
-            program.replicated,
         )
     )
     names = tuple("/".join(map(str, place)) for place in new)

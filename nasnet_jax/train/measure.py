@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nasnet_jax.data import open_sources
 from nasnet_jax.data.pipeline import eval_batches
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.train.evaluation import Evaluation, Evaluator
+from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
 from nasnet_jax.train.input import preparation
 
 
@@ -71,5 +71,5 @@ def evaluate(
         host_index=jax.process_index(),
         host_count=jax.process_count(),
     )
-    parameters, statistics = jax.device_put((parameters, statistics), replicated)
+    parameters, statistics = from_processes(replicated, (parameters, statistics))
     return Evaluator(graph, mesh)(parameters, statistics, batches)

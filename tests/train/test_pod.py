@@ -1,0 +1,178 @@
+"""Training and evaluation on pods of real processes.
+
+A start of a pod is mostly imports, ten seconds a process and core, so each start shows several things.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tiny_training
+from flax import nnx
+from jax.sharding import Mesh, SingleDeviceSharding
+from pods import member, pod_command, started
+
+from nasnet_jax.inference import ModelDescription, Preprocessing, save_model
+from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.preemption import EXIT_CODE
+from nasnet_jax.train import Progress, loop, run
+from nasnet_jax.train.config import config_architecture, config_macro
+from nasnet_jax.train.measure import evaluate
+
+LIMIT = 200
+"""Seconds that one pod may take."""
+EPOCH = tiny_training.STEPS_PER_EPOCH
+
+
+def train_command(workdir: Path, model: Path) -> list[str]:
+    config = [f"--config={tiny_training.__file__}", f"--config.init_from={model}"]
+    return pod_command("nasnet_jax.train", *config, f"--workdir={workdir}", processes=2, devices=2)
+
+
+def saved(workdir: Path, step: int) -> Callable[[], bool]:
+    """Whether the checkpoint of a step is whole."""
+    return lambda: (workdir / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").exists()
+
+
+def steps_of(workdir: Path) -> list[int]:
+    """The numbers of the checkpoints."""
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def state_of(workdir: Path, step: int) -> Any:
+    folder = workdir / "checkpoints" / str(step) / "default"
+    here = SingleDeviceSharding(jax.devices()[0])
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(folder, args=ocp.args.StandardRestore(fallback_sharding=here))
+
+
+def assert_close(first: Any, second: Any) -> None:
+    """Equal but for the order of sums, whose last bits grow from step to step (1e-7 was seen)."""
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), first, second)
+
+
+class Enough(Exception):
+    """Ends a training in this process."""
+
+
+def train_here(workdir: Path, model: Path, last: int) -> None:
+    """Trains in this process, or goes on, up to the checkpoint of a step."""
+    config = tiny_training.get_config()
+    config.init_from = str(model)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == last:
+            raise Enough
+
+    with pytest.raises(Enough):
+        run(config, workdir, on_progress=stop)
+
+
+@pytest.fixture(scope="module")
+def model(
+    random_network: Callable[[ModelDescription], NASNet], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the trainings start from: of seven classes, so that they also make a new head."""
+    config = tiny_training.get_config()
+    config.dataset.num_classes = 7
+    description = ModelDescription(
+        architecture=config_architecture(config),
+        macro=config_macro(config),
+        preprocessing=Preprocessing.cifar((8, 8), 1),
+    )
+    network = random_network(description)
+    folder = tmp_path_factory.mktemp("model") / "random"
+    save_model(
+        folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told_to_end(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a pod of two processes, undisturbed until one of them was told to end."""
+    workdir = tmp_path_factory.mktemp("pod") / "run"
+    command = train_command(workdir, model)
+    with started(command, until=saved(workdir, EPOCH), limit=LIMIT) as pod:
+        os.kill(member(pod, 1), signal.SIGTERM)
+        output, _ = pod.communicate(timeout=LIMIT)
+    assert pod.returncode == EXIT_CODE, output[-3000:]
+    for number in (0, 1):
+        assert f"[{number}] The run was ended by SIGTERM" in output
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def goal(told_to_end: Path) -> int:
+    """The first checkpoint at the end of an epoch that is still to come."""
+    return (steps_of(told_to_end)[-1] // EPOCH + 1) * EPOCH
+
+
+@pytest.fixture(scope="module")
+def alone(goal: int, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a training in this process on four devices, which nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    train_here(workdir, model, goal)
+    return workdir
+
+
+@pytest.mark.timeout(300)
+def test_two_processes_train_as_one_does_on_as_many_devices(told_to_end: Path, alone: Path) -> None:
+    assert_close(state_of(told_to_end, EPOCH), state_of(alone, EPOCH))
+
+
+@pytest.mark.timeout(300)
+def test_the_same_command_goes_on_after_a_signal(
+    told_to_end: Path, alone: Path, model: Path, goal: int, tmp_path: Path
+) -> None:
+    workdir = shutil.copytree(told_to_end, tmp_path / "run")
+    command = train_command(workdir, model)
+    with started(command, until=saved(workdir, goal), limit=LIMIT) as pod:
+        pod.terminate()
+        output, _ = pod.communicate(timeout=LIMIT)
+    assert pod.returncode == EXIT_CODE, output[-3000:]
+    assert f"[0] step {EPOCH}/" not in output
+    assert_close(state_of(workdir, goal), state_of(alone, goal))
+
+
+@pytest.mark.timeout(300)
+def test_one_process_on_two_devices_goes_on_with_the_training_of_two_on_four(
+    told_to_end: Path,
+    alone: Path,
+    model: Path,
+    goal: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workdir = shutil.copytree(told_to_end, tmp_path / "run")
+    two = Mesh(np.array(jax.devices()[:2]), ("data",))
+    monkeypatch.setattr(loop, "make_mesh", lambda config: two)
+    train_here(workdir, model, goal)
+    assert_close(state_of(workdir, goal), state_of(alone, goal))
+
+
+@pytest.mark.timeout(300)
+def test_a_pod_evaluates_each_image_once(told_to_end: Path) -> None:
+    """360 images are no multiple of the batch, so both processes fill up their last one."""
+    flags = [f"--checkpoint={told_to_end}", "--dataset=digits", "--batch_size=100", "--json"]
+    done = subprocess.run(
+        pod_command("nasnet_jax.evaluate", *flags, processes=2, devices=2),
+        timeout=LIMIT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("[0] {")]
+    found, expected = json.loads(line[4:]), evaluate(told_to_end, "digits")
+    assert found["count"] == expected.count == 360
+    assert found["top1"] == expected.top1 and found["top5"] == expected.top5
+    assert found["loss"] == pytest.approx(expected.loss, rel=1e-5)
