@@ -79,6 +79,7 @@ def run(
 
     Raises:
       ValueError: for a configuration that cannot work, before anything is compiled or written.
+      FloatingPointError: if even the best child diverged; all but the model is written then.
       Preempted: if a signal asked the run to end; the same call resumes it.
     """
     check_config(config)
@@ -119,10 +120,21 @@ def run(
         writer.write_hparams(traverse_util.flatten_dict(config.to_dict(), sep="."))
         search.search()
         search.rerank()
-        search.save_winner(dataset)
+        diverged: FloatingPointError | None = None
+        try:
+            search.save_winner(dataset)
+        except FloatingPointError as error:
+            diverged = error
+        # First what was found, which tells why there is no model.
         summary = search.write_results()
         if jax.process_index() == 0:
             write_report(folder)
+        if diverged is not None:
+            raise FloatingPointError(
+                f"{diverged} No model was written; {summary['diverged']} of {summary['children']} "
+                f"children diverged, which {folder / HISTORY_FILE} lists. Lower child.learning_rate "
+                "and start in another --workdir."
+            ) from diverged
         return summary
 
 

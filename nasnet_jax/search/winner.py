@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,10 +51,14 @@ def save_winner(
       dataset: of the search.
       trainer: that trained the winner.
       winner: in its canonical form, as the trainer keeps it.
+
+    Raises:
+      FloatingPointError: if it diverged; nothing is written then.
     """
     images, mean, deviation = trainer.training_images
     layers = trainer.supernet.config
     parameters = extract_parameters(trainer.supernet, winner.architecture, winner.parameters)
+    _check_finite(parameters)
     statistics = batch_statistics(
         winner.architecture,
         trainer.macro,
@@ -72,6 +77,11 @@ def save_winner(
     )
     # Of NumPy, which a pod's processes all hold alike.
     save_model(folder / MODEL_FOLDER, description, *jax.device_get((parameters, statistics)))
+
+
+def _check_finite(arrays: Any) -> None:
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(arrays)):
+        raise FloatingPointError("The best child diverged: its numbers are not finite.")
 
 
 def _sample(images: np.ndarray, config: ml_collections.ConfigDict) -> np.ndarray:
@@ -103,6 +113,9 @@ def batch_statistics(
 
     Returns:
       The network's `nnx.BatchStat` state.
+
+    Raises:
+      FloatingPointError: if that, or a logit, is not finite.
     """
     # Without decay, a call leaves behind the statistics of its batch.
     config = LayerConfig(
@@ -117,11 +130,12 @@ def batch_statistics(
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), states[1])
 
     @jax.jit
-    def of_batch(parameters: nnx.State, batch: jax.Array) -> nnx.State:
+    def of_batch(parameters: nnx.State, batch: jax.Array) -> tuple[nnx.State, jax.Array]:
         network = nnx.merge(graph, parameters, zeros, copy=True)
-        network(batch)
-        return nnx.state(network, nnx.BatchStat)
+        logits = network(batch)
+        return nnx.state(network, nnx.BatchStat), logits
 
     batches = images.reshape(-1, batch_size, *images.shape[1:])
     found = [of_batch(parameters, batch) for batch in batches]
-    return jax.tree.map(lambda *values: sum(values) / len(values), *found)
+    _check_finite(found)
+    return jax.tree.map(lambda *values: sum(values) / len(values), *(state for state, _ in found))

@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
@@ -16,7 +18,9 @@ import pytest
 import nasnet_jax
 from nasnet_jax.data import load_arrays
 from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, TrainedChild
 from nasnet_jax.search.loop import run
+from nasnet_jax.search.winner import batch_statistics
 from nasnet_jax.space import Architecture
 
 
@@ -44,6 +48,40 @@ def test_resumed_search_saves_the_same_weights(
     saved, again = read_model(finished), read_model(workdir)
     assert saved[0] == again[0]
     jax.tree.map(np.testing.assert_array_equal, saved[1:], again[1:])
+
+
+def test_a_search_in_which_every_child_diverged_has_no_model(
+    tiny_config: ml_collections.ConfigDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(
+        trainer: ChildTrainer, architectures: Sequence[Architecture], **arguments: Any
+    ) -> list[ChildResult]:
+        shapes = trainer.supernet.shapes
+        weights = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, leaf.dtype), shapes)
+        trainer.best = TrainedChild(architectures[0].canonical(), 0.0, weights)
+        return [ChildResult(0.0, True, 1.0)] * len(architectures)
+
+    monkeypatch.setattr(ChildTrainer, "compile", lambda trainer: None)
+    monkeypatch.setattr(ChildTrainer, "train", diverge)
+    workdir = tmp_path / "run"
+    with pytest.raises(FloatingPointError, match="9 of 9 children diverged.*history.csv.*Lower"):
+        run(tiny_config, workdir)
+    assert json.loads((workdir / "summary.json").read_text(encoding="utf-8"))["finished"]
+    assert (workdir / "report.html").exists() and not (workdir / "model").exists()
+
+
+def test_statistics_of_a_network_with_infinite_logits_are_refused(finished: Path) -> None:
+    description, parameters, _ = read_model(finished)
+    parameters["head"]["linear"]["bias"][...] += np.inf
+    with pytest.raises(FloatingPointError, match="best child diverged"):
+        batch_statistics(
+            description.architecture,
+            description.macro,
+            parameters,
+            np.zeros((2, 8, 8, 1), np.float32),
+            layers=description.layer_config(),
+            batch_size=2,
+        )
 
 
 @pytest.mark.timeout(300)
