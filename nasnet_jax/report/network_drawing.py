@@ -66,7 +66,7 @@ def network_figure(architecture: Architecture, macro: Macro) -> Figure:
     stack = layers(architecture, macro)
     total = cost(architecture, macro)
     figure, axes = blank_figure(WIDTH + _SIDE, len(stack) * ROW + _TITLE)
-    title = f"{total.params / 1e6:.2f} M parameters, {total.macs / 1e6:.0f} M multiply-adds"
+    title = f"{total.params / 1e6:.2f} M trainable parameters, {total.macs / 1e6:.0f} M multiply-adds"
     draw_text(axes, 0, len(stack) * ROW + _TITLE / 2, title, size=15, align="left")
     for index, layer in enumerate(stack):
         y = (index + 0.5) * ROW
@@ -75,6 +75,8 @@ def network_figure(architecture: Architecture, macro: Macro) -> Figure:
             draw_line(axes, [(WIDTH / 2, y - ROW + 14), (WIDTH / 2, y - 14)])
         times = " \N{MULTIPLICATION SIGN} "
         shape = times.join(map(str, layer.shape))
+        if len(layer.shape) == 1:
+            shape += " classes" if macro.num_classes is not None else " features"
         params = f",  {layer.params:,} parameters" if layer.params else ""
         draw_text(axes, WIDTH + 14, y, shape + params, align="left")
     return figure

@@ -259,8 +259,10 @@ def test_paper_is_white(show: Callable[..., Any], report: Path) -> None:
     page = show(report, color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator("canvas.paper").count() == 5  # They fit the paper, as the plots do not.
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.locator("canvas.paper").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -115,5 +115,5 @@ def test_a_network_is_drawn_with_its_cost(tmp_path: Path) -> None:
     )
     save(network_figure(NASNET_A, macro), tmp_path / "mobile.svg")
     text = (tmp_path / "mobile.svg").read_text(encoding="utf-8")
-    assert "5.29 M parameters" in text  # The published 5.3 M.
+    assert "5.29 M trainable parameters" in text  # The published 5.3 M.
     assert "7 × 7 × 1056" in text

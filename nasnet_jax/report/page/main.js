@@ -119,6 +119,13 @@
     for (const plots of Bokeh.documents) for (const model of tagged(plots, Number(button.dataset.run))) model.visible = shown;
   }
 
+  function showHalos(shown) {
+    const hidden = (search) => document.querySelector(`.toggle[data-run="${search}"][aria-pressed="false"]`) !== null;
+    for (const plots of Bokeh.documents) {
+      for (const model of tagged(plots, "halo")) model.visible = shown && !hidden(model.tags[0]);
+    }
+  }
+
   /* Bokeh draws on canvases, which know nothing of style sheets. */
   function colourPlots() {
     const style = getComputedStyle(document.documentElement);
@@ -157,17 +164,31 @@
   document.getElementById("theme").addEventListener("click", () =>
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
-  // Paper is white; what was chosen comes back after it.
-  let before;
-  addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; setTheme("light"); });
-  addEventListener("afterprint", () => setTheme(before));
+  // Paper is white, and narrower than the canvases, which do not follow before it is printed: it gets copies.
+  let before, views = [];
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    setTheme("light");
+    showHalos(false); // They take their colour too late.
+    for (const view of views) {
+      const { canvas } = view.export("png");
+      canvas.className = "paper";
+      view.el.parentNode.after(canvas);
+    }
+  });
+  addEventListener("afterprint", () => {
+    document.querySelectorAll(".paper").forEach((canvas) => canvas.remove());
+    showHalos(true);
+    setTheme(before);
+  });
   filter();
   const topScore = ({ rerank, reward, best }) => Number.isNaN(rerank[best]) ? reward[best] : rerank[best];
   const best = searches.reduce((found, search, index) => topScore(search) > topScore(searches[found]) ? index : found, 0);
   board.chooseChild(best, searches[best].best);
   setTheme(dark.matches ? "dark" : "light");
   const plots = Object.values(JSON.parse(document.getElementById("plots").textContent));
-  Promise.all(plots.map((plot) => Bokeh.embed.embed_item(plot))).then(() => {
+  Promise.all(plots.map((plot) => Bokeh.embed.embed_item(plot))).then((managers) => {
+    views = managers.flatMap((manager) => [...manager.roots].filter((view) => view.model.type === "Figure"));
     colourPlots();
     document.documentElement.dataset.ready = "yes";
   });
