@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from bokeh.models import (
     Range1d,
     TapTool,
 )
+from bokeh.models.renderers import DataRenderer, GlyphRenderer
 from bokeh.plotting import figure
 
 from nasnet_jax.report.run import STATUSES, Run
@@ -198,7 +199,7 @@ def _children(plot: figure, runs: Sequence[Run], xs: Sequence[np.ndarray]) -> No
     rings = plot.scatter("x", "y", source=ColumnDataSource({"x": [], "y": []}), size=13)
     rings.glyph.update(fill_color=None, line_color="black", line_width=2.5)
     rings.update(level="overlay", tags=[CHOSEN])
-    points = []
+    points: list[DataRenderer] = []
     for number, (run, x) in enumerate(zip(runs, xs, strict=True)):
         source = ColumnDataSource({"x": x, "reward": run.reward.astype(np.float32)})
         code = "if (cb_obj.indices.length) window.nasnetReport.select(run, cb_obj.indices[0]);"
@@ -239,12 +240,13 @@ def _line(
     """Adds a line of one search over a halo."""
     source = ColumnDataSource({"x": x, "y": y})
     style: dict[str, Any] = {"source": source, "line_join": "round"}
+    add: Callable[..., GlyphRenderer[Any]] = plot.line
     if stepped:
         style["mode"] = "after"
-    draw = plot.step if stepped else plot.line
-    halo = draw("x", "y", color="white", line_width=width + 3, **style)
+        add = plot.step
+    halo = add("x", "y", color="white", line_width=width + 3, **style)
     halo.tags = [number, HALO]
-    line = draw("x", "y", color=colour(number), line_width=width, line_dash=dash, **style)
+    line = add("x", "y", color=colour(number), line_width=width, line_dash=dash, **style)
     line.tags = [number]
     if marked:
         marks = plot.scatter("x", "y", source=source, size=6, color=colour(number), line_color=None)

@@ -66,7 +66,9 @@ def network_figure(architecture: Architecture, macro: Macro) -> Figure:
     stack = layers(architecture, macro)
     total = cost(architecture, macro)
     figure, axes = blank_figure(WIDTH + _SIDE, len(stack) * ROW + _TITLE)
-    title = f"{total.params / 1e6:.2f} M trainable parameters, {total.macs / 1e6:.0f} M multiply-adds"
+    title = (
+        f"{total.params / 1e6:.2f} M trainable parameters, {total.macs / 1e6:.0f} M multiply-adds"
+    )
     draw_text(axes, 0, len(stack) * ROW + _TITLE / 2, title, size=15, align="left")
     for index, layer in enumerate(stack):
         y = (index + 0.5) * ROW

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 
-def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def report(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "nasnet_jax.report", *map(str, arguments)],
+        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=120,
     )
 
 
-def test_one_search_gets_its_report(make_workdir: Callable[..., Path]) -> None:
+def test_one_search_gets_its_report_and_is_shown(
+    make_workdir: Callable[..., Path], tmp_path: Path
+) -> None:
     folder = make_workdir(40)
-    done = report(folder)
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    done = report(folder, "--open", BROWSER=f"{browser} %s")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Written to {folder / 'report.html'} (")
+    assert opened.read_text().strip() == (folder / "report.html").as_uri()
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "http-equiv" in page and "finished" in page
 
