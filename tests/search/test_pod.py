@@ -5,24 +5,22 @@ A start of a pod is mostly imports, ten seconds a process and core, so each star
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_collections
 import pytest
+from pods import member, pod_command, started
 
 from nasnet_jax.preemption import EXIT_CODE
 from nasnet_jax.search.loop import Progress, run
 
 Rows = Callable[[Path], list[dict[str, str]]]
-LOCAL_POD = Path(__file__).resolve().parents[2] / "launch" / "local_pod.py"
 LIMIT = 300
 """Seconds that one pod may take."""
 ENDLESS = 3000
@@ -30,50 +28,21 @@ ENDLESS = 3000
 not depend on the number."""
 
 
-def pod_command(
+def search_command(
     config: Path, workdir: Path, *, processes: int, devices: int, children: int
 ) -> list[str]:
-    pod = [f"--processes={processes}", f"--devices_per_process={devices}", "--"]
-    search = [f"--config={config}", f"--workdir={workdir}", f"--config.num_children={children}"]
-    return [
-        sys.executable, str(LOCAL_POD), *pod, sys.executable, "-m", "nasnet_jax.search", *search
-    ]  # fmt: skip
+    flags = [f"--config={config}", f"--workdir={workdir}", f"--config.num_children={children}"]
+    return pod_command("nasnet_jax.search", *flags, processes=processes, devices=devices)
 
 
-def children_in(workdir: Path) -> int:
-    """Children in the history as it is on disk."""
+def has_children(workdir: Path, number: int) -> Callable[[], bool]:
+    """Whether the history on disk has so many."""
     path = workdir / "history.csv"
-    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
 
+    def reached() -> bool:
+        return path.exists() and len(path.read_text(encoding="utf-8").splitlines()) > number
 
-@contextlib.contextmanager
-def started(command: list[str], workdir: Path, *, until: int) -> Iterator[subprocess.Popen[str]]:
-    """A pod under way whose history has so many children; whatever happens, it ends afterwards."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        deadline = time.monotonic() + LIMIT
-        while children_in(workdir) < until:
-            assert process.poll() is None, process.communicate()[0][-3000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        yield process
-    finally:
-        # The launcher ends its processes; SIGKILL would leave them.
-        process.terminate()
-        process.communicate()
-
-
-def member(launcher: subprocess.Popen[str], number: int) -> int:
-    """The process id of one process of a pod."""
-    for line in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = line.read_text(encoding="utf-8").rpartition(")")[2].split()
-            if int(fields[1]) != launcher.pid:
-                continue
-            environment = (line.parent / "environ").read_bytes().split(b"\0")
-            if f"JAX_PROCESS_ID={number}".encode() in environment:
-                return int(line.parent.name)
-    raise AssertionError(f"process {number} of the pod is not there")
+    return reached
 
 
 def unranked(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -85,8 +54,8 @@ def unranked(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 def told_to_end(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of a pod of two processes, undisturbed until one of them was told to end."""
     workdir = tmp_path_factory.mktemp("pod") / "run"
-    command = pod_command(tiny_file, workdir, processes=2, devices=2, children=ENDLESS)
-    with started(command, workdir, until=9) as pod:
+    command = search_command(tiny_file, workdir, processes=2, devices=2, children=ENDLESS)
+    with started(command, until=has_children(workdir, 9), limit=LIMIT) as pod:
         os.kill(member(pod, 1), signal.SIGTERM)
         output, _ = pod.communicate(timeout=LIMIT)
         assert pod.returncode == EXIT_CODE, output[-3000:]
@@ -110,9 +79,9 @@ def test_killed_process_ends_the_pod_which_resumes_exactly(
     told_to_end: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
-    command = pod_command(tiny_file, workdir, processes=2, devices=2, children=18)
+    command = search_command(tiny_file, workdir, processes=2, devices=2, children=18)
     for victim, children in ((0, 3), (1, 6)):
-        with started(command, workdir, until=children) as pod:
+        with started(command, until=has_children(workdir, children), limit=LIMIT) as pod:
             os.kill(member(pod, victim), signal.SIGKILL)
             killed = time.monotonic()
             pod.communicate(timeout=LIMIT)
@@ -154,8 +123,9 @@ def test_four_processes_go_on_with_the_search_of_two(
 ) -> None:
     workdir = shutil.copytree(told_to_end, tmp_path / "run")
     before = history_rows(workdir)
-    command = pod_command(tiny_file, workdir, processes=4, devices=1, children=ENDLESS)
-    with started(command, workdir, until=len(before) + 1) as pod:
+    command = search_command(tiny_file, workdir, processes=4, devices=1, children=ENDLESS)
+    until = has_children(workdir, len(before) + 1)
+    with started(command, until=until, limit=LIMIT) as pod:
         pod.terminate()
         output, _ = pod.communicate(timeout=LIMIT)
         assert pod.returncode == EXIT_CODE, output[-3000:]
