@@ -90,24 +90,20 @@ def initial_slots(packings: Sequence[Packing], chosen: jax.Array, draws: jax.Arr
     Returns:
       `[..., width]`; 0 behind what a module needs.
     """
-    most = max(len(packing.parts) for packing in packings)
-    stops = np.zeros((len(packings), most), np.int32)
-    starts, deviations, constants = stops.copy(), np.zeros(stops.shape), np.zeros(stops.shape)
+    # For each module and each of its parameters: where it starts and stops, and how it begins.
+    table = np.zeros((len(packings), max(len(packing.parts) for packing in packings), 4))
     for row, packing in enumerate(packings):
         stop = 0
-        for column, (size, start) in enumerate(packing.parts):
-            starts[row, column], stop = stop, stop + size
-            stops[row, column] = stop
-            deviations[row, column], constants[row, column] = start
-    position = jnp.arange(draws.shape[-1])
+        for column, (size, how) in enumerate(packing.parts):
+            table[row, column] = (stop, stop + size, *how)
+            stop += size
+    rows = jnp.asarray(table, draws.dtype)[chosen]
+    position = jnp.arange(draws.shape[-1], dtype=draws.dtype)
     total = jnp.zeros_like(draws)
-    for column in range(most):
-
-        def at(table: np.ndarray, column: int = column) -> jax.Array:
-            return jnp.asarray(table[:, column])[chosen][..., None]
-
-        inside = (at(starts) <= position) & (position < at(stops))
-        total += jnp.where(inside, at(deviations) * draws + at(constants), 0.0)
+    for column in range(table.shape[1]):
+        first, end, deviation, constant = jnp.split(rows[..., column, :], 4, axis=-1)
+        inside = (first <= position) & (position < end)
+        total += jnp.where(inside, deviation * draws + constant, 0.0)
     return total
 
 
