@@ -36,6 +36,12 @@ def test_data_loads_tensorflow_only_when_images_are_to_be_decoded() -> None:
     assert "tensorflow" not in after
 
 
+def test_a_config_needs_no_tensorflow() -> None:
+    after = modules_after("from nasnet_jax.train import default_config; default_config()")
+    assert "ml_collections" in after
+    assert "tensorflow" not in after
+
+
 def test_version_is_a_release_number() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", nasnet_jax.__version__)
 

@@ -40,11 +40,13 @@ def open_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
             pixels = np.asarray(image.convert(_MODES[channels]))
     except (UnidentifiedImageError, IsADirectoryError) as error:
         raise ValueError(
-            f"{os.fspath(path)!r} is not an image of a format that Pillow knows."
+            f"{os.fspath(path)!r} is not an image of a format that Pillow knows. Leave it out, or "
+            "convert it to PNG or JPEG."
         ) from error
     # Pillow raises SyntaxError and ValueError for some broken headers.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"{os.fspath(path)!r} is an image that cannot be decoded, it seems damaged: {error}"
+            f"{os.fspath(path)!r} is an image that cannot be decoded, it seems damaged: leave it "
+            f"out, or get it again. {error}"
         ) from error
     return pixels.reshape(*pixels.shape[:2], channels)

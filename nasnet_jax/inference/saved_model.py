@@ -27,6 +27,9 @@ MODEL_FILE = "model.json"
 WEIGHTS = "weights"
 MODEL_FOLDER = "model"
 """Where a search and a training put their model inside its workdir."""
+_WHAT_TO_GIVE = (
+    "Give the workdir of a training or a search, or a folder that save_model or import_weights wrote."
+)
 _BEST_ARCHITECTURE = "best_architecture.json"
 _RUN_CONFIG = "config.json"
 _ONLY_IN_TRAINING = "aux_head"
@@ -110,9 +113,11 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
         if (candidate / MODEL_FILE).exists():
             return candidate
     if not folder.exists():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}. {_WHAT_TO_GIVE}")
     if not folder.is_dir():
-        raise ValueError(f"{str(folder)!r} is a file, but a model is a folder with {MODEL_FILE}.")
+        raise ValueError(
+            f"{str(folder)!r} is a file, but a model is a folder with {MODEL_FILE}. {_WHAT_TO_GIVE}"
+        )
     best = folder / _BEST_ARCHITECTURE
     if best.exists():
         raise ValueError(
@@ -125,8 +130,7 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
             "the same command again; it goes on where it stopped."
         )
     raise ValueError(
-        f"{str(folder)!r} holds no model (there is no {MODEL_FILE} in it). Give the workdir of a "
-        "training or a search, or a folder that save_model or import_weights wrote."
+        f"{str(folder)!r} holds no model (there is no {MODEL_FILE} in it). {_WHAT_TO_GIVE}"
     )
 
 
@@ -144,7 +148,9 @@ def read_description(path: str | os.PathLike[str]) -> ModelDescription:
     try:
         return ModelDescription.from_json(file.read_text())
     except ValueError as error:  # UnicodeDecodeError is one too.
-        raise ValueError(f"{str(file)!r} cannot be read: {error}") from error
+        raise ValueError(
+            f"{str(file)!r} cannot be read: {error} If it was copied, copy the folder again."
+        ) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.State, nnx.State]:
@@ -194,7 +200,8 @@ def read_network(
     except Exception as error:  # noqa: BLE001
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"The weights in {str(folder)!r} are damaged or belong to another network: {reason}"
+            f"The weights in {str(folder)!r} are damaged or belong to another network. If the "
+            f"model was copied, copy its whole folder again. The reader says: {reason}"
         ) from error
     nnx.replace_by_pure_dict(parameters, weights["parameters"])
     nnx.replace_by_pure_dict(statistics, weights["statistics"])

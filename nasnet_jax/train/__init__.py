@@ -1,6 +1,20 @@
 """Training of one architecture as a static NASNet, at the size at which it is to be used."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from nasnet_jax.train.config import default_config
-from nasnet_jax.train.loop import Progress, run
+
+if TYPE_CHECKING:
+    from nasnet_jax.train.loop import Progress, run
 
 __all__ = ["Progress", "default_config", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the loop on first use (PEP 562): TensorFlow comes with it, and configs need neither."""
+    if name in ("Progress", "run"):
+        return getattr(importlib.import_module("nasnet_jax.train.loop"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

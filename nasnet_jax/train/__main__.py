@@ -38,10 +38,15 @@ def main(argv: list[str]) -> None:
             return
         accuracy = progress.test_accuracy
         tested = "" if accuracy is None else f", test accuracy {accuracy:.4f}"
+        # Nothing is known of the pace before the second step.
+        pace = (
+            f", {progress.images_per_second:.0f} images/s, {progress.seconds_left / 60:.1f} min left"
+            if progress.images_per_second
+            else ""
+        )
         print(
             f"step {progress.step}/{progress.steps}, epoch {progress.epoch:.1f}: "
-            f"loss {progress.loss:.4f}{tested}, {progress.images_per_second:.0f} images/s, "
-            f"{progress.seconds_left / 60:.1f} min left",
+            f"loss {progress.loss:.4f}{tested}{pace}",
             flush=True,
         )
 

@@ -40,7 +40,8 @@ def start_from(
     if description.architecture != architecture:
         raise ValueError(
             f"init_from: the model in {os.fspath(path)} has another architecture than "
-            f"config.architecture, namely {description.architecture.one_line()}"
+            "config.architecture. To go on from it give --config.architecture="
+            f"{description.architecture.one_line()!r}."
         )
     abstract = jax.eval_shape(program.init)
     new = (

@@ -129,11 +129,11 @@ def test_folders_without_a_model_say_what_to_do(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / content).write_text("{}")
     for name, error, message in (
-        ("missing", FileNotFoundError, "no folder.*missing"),
+        ("missing", FileNotFoundError, "no folder.*missing.*Give the workdir"),
         ("search", ValueError, "same search command again"),
         ("training", ValueError, "Run the same command again"),
-        ("foreign", ValueError, "holds no model"),
-        ("foreign/notes.txt", ValueError, "is a file"),
+        ("foreign", ValueError, "holds no model.*Give the workdir"),
+        ("foreign/notes.txt", ValueError, "is a file.*Give the workdir"),
     ):
         with pytest.raises(error, match=message) as raised:
             read_model(tmp_path / name)
@@ -165,7 +165,7 @@ def test_damaged_weights_say_where(tmp_path: Path, model_folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     for line, name in zip(lines, ("cut", "gone", "swapped"), strict=True):
-        assert re.search(f"{name}/weights.*damaged or belong to another network: .", line)
+        assert re.search(f"{name}/weights.*damaged or belong to another .* copy .* says: .", line)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed")

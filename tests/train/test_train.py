@@ -53,7 +53,9 @@ def make_config():
 def finished(tmp_path_factory):
     """A training that ran to its end: its workdir, its summary and what it told on the way."""
     folder, told = tmp_path_factory.mktemp("finished") / "run", []
-    summary = run(make_config(), folder, on_progress=told.append)
+    config = make_config()
+    config.profile = True
+    summary = run(config, folder, on_progress=told.append)
     return folder, summary, told
 
 
@@ -77,6 +79,7 @@ def test_it_learns_and_writes_what_it_did(finished):
     assert summary["images_per_second"] > 0
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert "stem/conv/kernel" in (folder / "parameters.txt").read_text()
+    assert list(folder.glob("plugins/profile/*/*.xplane.pb"))
 
 
 def test_the_model_has_the_averaged_weights_of_the_end(finished):
