@@ -1,0 +1,63 @@
+"""A history as long as the paper's search stays small and is read at once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from nasnet_jax.search.checkpoint import SearchCheckpoints
+from nasnet_jax.search.config import default_config
+from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.space import canonical_decisions, choices
+
+CHILDREN = 20_000
+
+
+@pytest.fixture(scope="module")
+def long_history() -> History:
+    """Random children, which compress worse than those that a controller has come to prefer."""
+    rng = np.random.default_rng(0)
+    number_of_choices = choices(5)
+    drawn = rng.integers(0, number_of_choices, (CHILDREN, len(number_of_choices)))
+    history = History(len(number_of_choices))
+    for index, decisions in enumerate(canonical_decisions(drawn.astype(np.int32))):
+        history.append(
+            Entry(
+                batch=index // 20,
+                decisions=decisions,
+                reward=float(rng.uniform()),
+                status=Status.TRAINED,
+                params=int(rng.integers(10**5, 10**7)),
+                macs=int(rng.integers(10**7, 10**9)),
+                seconds=float(rng.uniform(60, 600)),
+                log_prob=float(rng.uniform(-90, -10)),
+            )
+        )
+    return history
+
+
+def test_checkpoint_of_20000_children_is_small_and_quick(
+    long_history: History, tmp_path: Path
+) -> None:
+    strategy = make_strategy(default_config().strategy, choices(5))
+    state = strategy.init(jax.random.key(0))
+    checkpoints = SearchCheckpoints(tmp_path, keep=1)
+    checkpoints.save(1, state, long_history)
+    files = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 5e6
+    abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+    # Of this process, since a busy machine says nothing about the code.
+    started = time.process_time()
+    restored = checkpoints.restore(abstract)
+    assert time.process_time() - started < 1
+    checkpoints.close()
+    assert restored is not None
+    _, _, history = restored
+    assert len(history) == CHILDREN
+    for name, array in long_history.to_arrays().items():
+        np.testing.assert_array_equal(history.to_arrays()[name], array)
