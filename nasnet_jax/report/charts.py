@@ -98,8 +98,10 @@ def search_curve(runs: Sequence[Run]) -> figure:
         best = np.maximum.accumulate(run.reward)
         steps = _changes(best)
         _line(plot, number, x[steps], best[steps], width=2, dash="dashed", stepped=True)
-        mean = moving_mean(run.reward, mean_window(len(run))).astype(np.float32)
-        _line(plot, number, x, mean, width=3)
+        window = mean_window(len(run))
+        mean = moving_mean(run.reward, window).astype(np.float32)
+        # Not from the first child on, where the mean of a few would jump about.
+        _line(plot, number, x[window // 5 :], mean[window // 5 :], width=3)
     return plot
 
 
