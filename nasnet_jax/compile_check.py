@@ -34,8 +34,10 @@ def main(argv: list[str]) -> None:
 
             use_every_core()
         else:
-            # The TPU is only described: JAX must not look for one.
-            os.environ["JAX_PLATFORMS"] = "cpu"
+            import jax
+
+            # The TPU is only described: JAX must not look for one. Its variable would be too late.
+            jax.config.update("jax_platforms", "cpu")
         from nasnet_jax.planning.check import check, check_text
 
         result = check(_CONFIG.value, topology)

@@ -6,6 +6,7 @@ are replaced by their shapes.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -52,13 +53,28 @@ def topology_devices(topology: Topology) -> list[Any]:
     for name, value in _LIBTPU.items():
         os.environ.setdefault(name, value)
     try:
-        description = topologies.get_topology_desc(platform="tpu", topology_name=str(topology))
+        description = topologies.get_topology_desc(
+            platform="tpu", topology_name=str(topology), **_description_options(topology)
+        )
     # libtpu missing, unfit for this machine, or ignorant of the slice: each has its own type.
     except (RuntimeError, NotImplementedError, ModuleNotFoundError) as error:
-        raise ValueError(
-            f"JAX cannot describe {topology}: {error}. It needs libtpu: pip install '.[tpu]'."
-        ) from error
+        hint = (
+            "" if importlib.util.find_spec("libtpu") else " It needs libtpu: pip install '.[tpu]'."
+        )
+        raise ValueError(f"JAX cannot describe {topology}: {error}.{hint}") from error
     return list(description.devices)
+
+
+def _description_options(topology: Topology) -> dict[str, Any]:
+    """What libtpu has to be told besides the slice's name."""
+    options: dict[str, Any] = {}
+    if topology.num_devices == 1:
+        # It takes hosts for larger than that.
+        options["chips_per_host_bounds"] = (1, 1, 1)
+    if topology.chip is not None and topology.chip.name == "v4":
+        # Both cores of a chip as one device, which is how JAX finds them on a real one.
+        options["chip_config_name"] = "megacore"
+    return options
 
 
 def lower_search(
