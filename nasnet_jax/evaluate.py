@@ -14,7 +14,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A model's folder, or the workdir of a training or a search.", required=True
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "digits, folder:PATH, or a name of TFDS.", required=True
+    "dataset", None, "digits, folder:PATH, arrays:FILE or a name of TFDS.", required=True
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TFDS's prepared data sets.")
 _SPLIT = flags.DEFINE_string(

@@ -10,7 +10,9 @@ from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-_NAME = flags.DEFINE_string("name", None, "digits, fake, folder:PATH, or a name of TFDS.")
+_NAME = flags.DEFINE_string(
+    "name", None, "digits, fake, folder:PATH, arrays:FILE or a name of TFDS."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Of TFDS; its own default if left out.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the files, named NUMBER_CLASS.png.")
 _COUNT = flags.DEFINE_integer("count", 5, "Images to write, from the first on.", lower_bound=1)

@@ -1,4 +1,4 @@
-"""Data sets by name: `digits`, `fake`, `folder:PATH`, or any image classification set of TFDS."""
+"""Data sets by name: `digits`, `fake`, `folder:PATH`, `arrays:FILE`, or any of TFDS with classes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 import numpy as np
 
 from nasnet_jax.data import builtin
+from nasnet_jax.data.arrays import load_npz
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.source import ArraySource, Source
 
-_FOLDER = "folder:"
+_FOLDER, _ARRAYS = "folder:", "arrays:"
 
 
 def open_sources(
@@ -25,7 +26,8 @@ def open_sources(
 
     Args:
         name: `digits` (scikit-learn's, 8x8 pixels), `fake` (made up), `folder:PATH` (own images,
-            see `nasnet_jax.data.folder`), or the name of a TFDS data set (see
+            see `nasnet_jax.data.folder`), `arrays:FILE` (own arrays, see
+            `nasnet_jax.data.arrays`), or the name of a TFDS data set (see
             `nasnet_jax.data.tfds_source`).
         data_dir: The folder of TFDS's prepared data sets; TFDS's own default if `None` or empty.
         test_split: The TFDS split to test on; by default `test`, or `validation` without it.
@@ -42,7 +44,9 @@ def open_sources(
         return _array_sources(builtin.load_digits())
     if name == "fake":
         return _array_sources(builtin.make_fake(fake or builtin.FakeSpec()))
-    # The imports stand here because TensorFlow takes seconds that `digits` and `fake` do not need.
+    if name.startswith(_ARRAYS):
+        return _array_sources(load_npz(name.removeprefix(_ARRAYS)))
+    # The imports stand here because TensorFlow takes seconds that the others do not need.
     if name.startswith(_FOLDER):
         from nasnet_jax.data.folder import open_folder
 

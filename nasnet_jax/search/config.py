@@ -22,7 +22,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.checkpoints_to_keep = 2
 
     config.dataset = ml_collections.ConfigDict()
-    config.dataset.name = "cifar10"  # digits, fake, folder:PATH, or a name of TFDS.
+    config.dataset.name = "cifar10"  # digits, fake, folder:PATH, arrays:FILE or a name of TFDS.
     config.dataset.data_dir = ""  # Of TFDS; empty for its default.
     config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
     config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
