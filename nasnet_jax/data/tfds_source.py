@@ -128,7 +128,8 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         raise ValueError(
             f"There is no data set {name!r}.{hint} The name is 'digits', 'fake', 'folder:PATH' "
             "(own images, one folder a class), 'arrays:FILE' (own arrays), or that of a TFDS data "
-            "set such as 'cifar10'; one of your own is found if dataset.data_dir names the folder where it was prepared."
+            "set such as 'cifar10'; one of your own is found if dataset.data_dir names the folder "
+            "where it was prepared."
         ) from error
 
 
