@@ -14,18 +14,18 @@ from nasnet_jax.nn.tape import cell_arrays, chosen
 from nasnet_jax.space import STEM, Architecture, MacroCell
 
 
-def extract_parameters(
+def extract_network(
     supernet: Supernet, architecture: Architecture, parameters: Parameters
-) -> nnx.State:
-    """The parameters of `NASNet(architecture, supernet.macro)` that make it the child's function.
+) -> NASNet:
+    """The static network that is the same function as a child.
 
     Args:
       supernet: that the child was trained with.
       architecture: of the child.
-      parameters: of the child; or anything of the same form and linear in them, as their gradient.
+      parameters: of the child.
 
     Returns:
-      The network's `nnx.Param` state.
+      `NASNet(architecture, supernet.macro)` with the child's parameters, of which each number is one.
     """
     network = nnx.eval_shape(
         lambda: NASNet(architecture, supernet.macro, config=supernet.config, rngs=nnx.Rngs(0))
@@ -57,7 +57,7 @@ def extract_parameters(
                     nnx.update(adapter, _part(unused, number))
     last = len(supernet.macro.cells) - 1
     nnx.update(network.head, _kept_rows(supernet, architecture, parameters["head"], last))
-    return nnx.state(network, nnx.Param)
+    return network
 
 
 def _part(stacked: Any, index: int) -> Any:

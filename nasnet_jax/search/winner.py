@@ -19,7 +19,7 @@ from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
-from nasnet_jax.nn.extraction import extract_parameters
+from nasnet_jax.nn.extraction import extract_network
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.search.child_trainer import ChildTrainer, TrainedChild
@@ -57,7 +57,8 @@ def save_winner(
     """
     images, mean, deviation = trainer.training_images
     layers = trainer.supernet.config
-    parameters = extract_parameters(trainer.supernet, winner.architecture, winner.parameters)
+    network = extract_network(trainer.supernet, winner.architecture, winner.parameters)
+    parameters = nnx.state(network, nnx.Param)
     _check_finite(parameters)
     statistics = batch_statistics(
         winner.architecture,
