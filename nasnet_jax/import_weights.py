@@ -25,9 +25,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line and imports."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people
+    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference.published import import_weights
 
+    quiet_unless_asked()
     with ending_for_people():
         description = import_weights(str(_SOURCE.value), str(_WEIGHTS.value), str(_OUTPUT.value))
     macro = description.macro
