@@ -25,7 +25,11 @@ class SearchCheckpoints:
         self._manager = ocp.CheckpointManager(
             workdir / FOLDER,
             item_names=("strategy", "history"),
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+            # A search waits for its checkpoint anyway. In the background, a process of a pod that
+            # cannot write would first wait for the others, and they for it: 20 minutes.
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, create=True, enable_async_checkpointing=False
+            ),
         )
 
     def save(self, step: int, strategy_state: Any, history: History) -> None:
@@ -37,7 +41,6 @@ class SearchCheckpoints:
                 history=ocp.args.StandardSave(history.to_arrays()),
             ),
         )
-        self._manager.wait_until_finished()
 
     def restore(self, abstract_strategy_state: Any) -> tuple[int, Any, History] | None:
         """The newest checkpoint that can be read, or None if there is none at all.

@@ -25,6 +25,11 @@ def pod_command(module: str, *flags: str, processes: int, devices: int) -> list[
     return [sys.executable, str(LOCAL_POD), *pod, sys.executable, "-m", module, *flags]
 
 
+def on_full_disk(command: Sequence[str]) -> list[str]:
+    """The command where every file ends at 4 kB: a write fails in the middle, as on a full disk."""
+    return ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", *command]
+
+
 @contextlib.contextmanager
 def started(
     command: Sequence[str], *, until: Callable[[], bool], limit: float

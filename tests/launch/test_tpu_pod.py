@@ -18,7 +18,7 @@ COMMAND = ["python", "-m", "nasnet_jax.search", "--config=configs/search_cifar10
 WHERE = ["--name=run-1", "--zone=us-west4-a", "--poll=0.01", "--retries=3"]
 TPU = ["--accelerator=v5litepod-16", "--runtime=v2-alpha-tpuv5-lite", "--storage=gs://bucket"]
 
-FAKE_GCLOUD = f"""#!{sys.executable}
+FAKE_GCLOUD = f"""#!{sys.executable} -IS
 # Its state is the file `state`; `faults.json` lists [what, exit status, text, next state]: the first
 # fault whose `what` is part of the call happens, once.
 import json, os, pathlib, sys, time

@@ -1,19 +1,22 @@
-"""The command under faults: killed at several moments, told to end, on a full disk."""
+"""The command under faults: on a full disk, killed at several moments, told to end.
+
+A start of it is mostly imports, so one workdir goes through several faults.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 import pytest
+from pods import on_full_disk, started
 
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.preemption import EXIT_CODE
@@ -34,22 +37,6 @@ def command(config: Path, workdir: Path, *flags: str) -> list[str]:
         f"--workdir={workdir}",
         *flags,
     ]
-
-
-@contextlib.contextmanager
-def started(config: Path, workdir: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
-    """The command under way; whatever happens, it has ended afterwards."""
-    process = subprocess.Popen(
-        command(config, workdir, *flags),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def children(workdir: Path) -> int:
@@ -73,20 +60,23 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 
 @pytest.mark.timeout(900)
-def test_killed_search_resumes_to_the_same_history(
+def test_full_disk_and_kills_lose_nothing(
     finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
+    search = command(tiny_file, workdir)
+    result = subprocess.run(
+        on_full_disk(search), timeout=LIMIT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode not in (0, EXIT_CODE)
+    assert not (workdir / "history.csv").exists()
+    assert [path for path in workdir.iterdir() if path.name.startswith(".")] == []
     for moment, has_come in MOMENTS.items():
-        with started(tiny_file, workdir) as process:
-            deadline = time.monotonic() + LIMIT
-            while not has_come(workdir):
-                assert process.poll() is None, f"ended {moment}: {process.communicate()[1]}"
-                assert time.monotonic() < deadline, f"too slow {moment}"
-                time.sleep(0.002)  # A moment shows in the workdir only; nothing calls back.
+        until = functools.partial(has_come, workdir)
+        with started(search, until=until, limit=LIMIT) as process:
             process.send_signal(signal.SIGKILL)
             assert process.wait(LIMIT) == -signal.SIGKILL, moment
-    subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
+    subprocess.run(search, check=True, timeout=LIMIT, capture_output=True)
     assert history_rows(workdir) == history_rows(finished)
     best = "best_architecture.json"
     assert (workdir / best).read_bytes() == (finished / best).read_bytes()
@@ -98,37 +88,18 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
 ) -> None:
     workdir = tmp_path / "run"
     # More children than it will train, so that the signal cannot come too late.
-    with started(tiny_file, workdir, "--config.num_children=3000") as process:
-        deadline = time.monotonic() + LIMIT
-        while children(workdir) < 3:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+    search = command(tiny_file, workdir, "--config.num_children=3000")
+    with started(search, until=lambda: children(workdir) >= 3, limit=LIMIT) as process:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=LIMIT)
+        output, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == EXIT_CODE
-        assert "The run was ended by SIGTERM. The same command resumes it." in errors
+        assert "The run was ended by SIGTERM. The same command resumes it." in output
     assert not json.loads((workdir / "summary.json").read_text(encoding="utf-8"))["finished"]
     done = history_rows(workdir)
     assert len(done) >= 3
     # The re-ranking comes after the search.
     undisturbed = [row | {"rerank_reward": ""} for row in history_rows(finished)]
     assert done[: len(undisturbed)] == undisturbed[: len(done)]
-
-
-@pytest.mark.timeout(600)
-def test_full_disk_ends_the_search_and_loses_nothing(
-    finished: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
-) -> None:
-    """A limit on the size of files stands for a disk that is full: writes fail in the middle."""
-    workdir = tmp_path / "run"
-    limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", *command(tiny_file, workdir)]
-    result = subprocess.run(limited, timeout=LIMIT, capture_output=True, text=True, check=False)
-    assert result.returncode not in (0, EXIT_CODE)
-    assert not (workdir / "history.csv").exists()
-    assert [path for path in workdir.iterdir() if path.name.startswith(".")] == []
-    subprocess.run(command(tiny_file, workdir), check=True, timeout=LIMIT, capture_output=True)
-    assert history_rows(workdir) == history_rows(finished)
 
 
 @pytest.mark.parametrize(

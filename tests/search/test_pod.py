@@ -6,6 +6,7 @@ A start of a pod is mostly imports, ten seconds a process and core, so each star
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import ml_collections
 import pytest
-from pods import member, pod_command, started
+from pods import member, on_full_disk, pod_command, started
 
 from nasnet_jax.preemption import EXIT_CODE
 from nasnet_jax.search.loop import Progress, run
@@ -43,6 +44,18 @@ def has_children(workdir: Path, number: int) -> Callable[[], bool]:
         return path.exists() and len(path.read_text(encoding="utf-8").splitlines()) > number
 
     return reached
+
+
+def whole_checkpoints(workdir: Path) -> list[Path]:
+    """Folders of the checkpoints that were finished."""
+    return [path for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
+
+
+def cut_short(checkpoint: Path) -> None:
+    """Leaves half of every file of a checkpoint."""
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            os.truncate(path, path.stat().st_size // 2)
 
 
 def unranked(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -74,24 +87,38 @@ def test_first_batch_is_that_of_one_process(
         assert float(one["reward"]) == pytest.approx(float(other["reward"]), abs=0.0101)
 
 
-@pytest.mark.timeout(900)
-def test_killed_process_ends_the_pod_which_resumes_exactly(
+@pytest.mark.timeout(1200)
+def test_pod_resumes_exactly_after_every_fault(
     told_to_end: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
 ) -> None:
+    """A full disk, the death of each process, and a checkpoint cut short, in one workdir."""
     workdir = tmp_path / "run"
-    command = search_command(tiny_file, workdir, processes=2, devices=2, children=18)
+    command = search_command(tiny_file, workdir, processes=2, devices=2, children=12)
+    full = subprocess.run(
+        on_full_disk(command), timeout=LIMIT, capture_output=True, text=True, check=False
+    )
+    assert full.returncode not in (0, EXIT_CODE), full.stdout[-3000:]
+    assert not (workdir / "history.csv").exists()
+    assert [path for path in workdir.iterdir() if path.name.startswith(".")] == []
     for victim, children in ((0, 3), (1, 6)):
-        with started(command, until=has_children(workdir, children), limit=LIMIT) as pod:
+        until = has_children(workdir, children)
+        with started(command, until=until, limit=LIMIT) as pod:
             os.kill(member(pod, victim), signal.SIGKILL)
             killed = time.monotonic()
             pod.communicate(timeout=LIMIT)
             assert time.monotonic() - killed < 60
             assert pod.returncode not in (0, EXIT_CODE)
+    newest = max(whole_checkpoints(workdir), key=lambda path: int(path.name))
+    cut_short(newest)
     done = subprocess.run(command, timeout=LIMIT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+    # Each process finds it out for itself, and all go back to the same one.
+    for process in range(2):
+        noticed = rf"\[{process}\] .*Checkpoint {newest.name} cannot be read, trying the one before"
+        assert re.search(noticed, done.stdout), done.stdout[-3000:]
     rows, undisturbed = history_rows(workdir), history_rows(told_to_end)
     assert unranked(rows)[: len(undisturbed)] == undisturbed[: len(rows)]
-    assert len(rows) == 18
+    assert len(rows) == 12
     assert sum(row["rerank_reward"] != "" for row in rows) == 2
 
 
@@ -126,7 +153,8 @@ def test_four_processes_go_on_with_the_search_of_two(
     command = search_command(tiny_file, workdir, processes=4, devices=1, children=ENDLESS)
     until = has_children(workdir, len(before) + 1)
     with started(command, until=until, limit=LIMIT) as pod:
-        pod.terminate()
+        # To the first alone; in the fixture it is the other one.
+        os.kill(member(pod, 0), signal.SIGTERM)
         output, _ = pod.communicate(timeout=LIMIT)
         assert pod.returncode == EXIT_CODE, output[-3000:]
     after = history_rows(workdir)
