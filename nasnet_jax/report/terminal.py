@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -74,3 +75,16 @@ def best_text(run: Run, count: int = 5) -> str:
         "  ".join(f"{word:>{width}}" for word, width in zip(row, widths, strict=True))
         for row in rows
     )
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Returns what is in `summary.json`, a line each, with numbers as people read them."""
+    return "\n".join(f"{name}: {_shown(value)}" for name, value in summary.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    if isinstance(value, float):
+        return f"{value:,.4f}" if abs(value) < 1 else f"{value:,.1f}"
+    return str(value)

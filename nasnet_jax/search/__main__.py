@@ -31,9 +31,10 @@ def main(argv: list[str]) -> None:
     import jax
 
     from nasnet_jax.report.run import load_runs
-    from nasnet_jax.report.terminal import ProgressLine, best_text
+    from nasnet_jax.report.terminal import ProgressLine, best_text, summary_text
     from nasnet_jax.report.text import architecture_text
-    from nasnet_jax.search.loop import BEST_FILE, Progress, run
+    from nasnet_jax.search.loop import Progress, run
+    from nasnet_jax.search.results import BEST_FILE
     from nasnet_jax.space import Architecture
 
     workdir = os.path.abspath(str(_WORKDIR.value))
@@ -54,9 +55,7 @@ def main(argv: list[str]) -> None:
         return
     best = Architecture.load(os.path.join(workdir, BEST_FILE))
     print(f"\n{best_text(load_runs([workdir])[0])}\n\n{architecture_text(best)}\n")
-    for name, value in summary.items():
-        print(f"{name}: {value}")
-    print(f"\nEverything is in {workdir}")
+    print(f"{summary_text(summary)}\n\nEverything is in {workdir}")
 
 
 if __name__ == "__main__":

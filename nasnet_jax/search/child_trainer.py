@@ -184,7 +184,7 @@ class ChildTrainer:
         *,
         epochs: int,
         keep_best: bool = False,
-        on_call: Callable[[float], None] = lambda share: None,
+        on_call: Callable[[float, Sequence[ChildResult]], None] = lambda share, finished: None,
     ) -> list[ChildResult]:
         """Trains each architecture from scratch, in its canonical form.
 
@@ -192,8 +192,8 @@ class ChildTrainer:
           architectures: any number of them.
           epochs: of training, also the period of the learning rate's cosine.
           keep_best: whether `best` is to be the best of them, if it is not better already.
-          on_call: told after every epoch of a row which share of the work is done; what it
-            raises ends the training.
+          on_call: told after every epoch of a row which share of the work is done, and the results
+            of the rows before; what it raises ends the training.
 
         Returns:
           One result for each architecture, in their order.
@@ -205,7 +205,7 @@ class ChildTrainer:
         for number, row in enumerate(rows):
 
             def on_epoch(share: float, number: int = number) -> None:
-                on_call((number + share) / len(rows))
+                on_call((number + share) / len(rows), [one for one in results if one is not None])
 
             children = [canonical[index] for index in row]
             trained = self._train_row(children, epochs, keep_best, on_epoch)

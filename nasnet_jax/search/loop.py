@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,18 +25,14 @@ from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.report.drawing import architecture_image
 from nasnet_jax.search.checkpoint import SearchCheckpoints
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
 from nasnet_jax.search.config import check_config
 from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import Architecture, canonical_decisions, choices
-from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.workdir import claim_workdir
-
-HISTORY_FILE = "history.csv"
-BEST_FILE = "best_architecture.json"
-SUMMARY_FILE = "summary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,13 +199,14 @@ class Search:
             proposal = multihost_utils.broadcast_one_to_all(proposal)
         rows = canonical_decisions(np.asarray(proposal.decisions))
 
-        def on_call(share: float) -> None:
+        def on_call(share: float, finished: Sequence[ChildResult]) -> None:
             done = batch - first + share
             pace = (time.time() - begun) / done
             self._report(
                 "search",
                 (batch + share) / self.num_batches,
                 pace * (self.num_batches - batch - share),
+                finished,
             )
 
         log_probs = np.asarray(proposal.log_probs, np.float64).sum(1)
@@ -240,7 +236,7 @@ class Search:
         batch: int,
         rows: np.ndarray,
         log_probs: np.ndarray,
-        on_call: Callable[[float], None],
+        on_call: Callable[[float, Sequence[ChildResult]], None],
     ) -> list[Entry]:
         """Trains those of a batch's architectures that are new, and fills in the others."""
         fresh: dict[bytes, Architecture] = {}
@@ -248,8 +244,8 @@ class Search:
             if self.config.retrain_duplicates or self.history.find(row) is None:
                 fresh.setdefault(row.tobytes(), Architecture.from_decisions(row))
 
-        def checked(share: float) -> None:
-            on_call(share)
+        def checked(share: float, finished: Sequence[ChildResult]) -> None:
+            on_call(share, finished)
             self._signals.check()
 
         results = dict(
@@ -298,7 +294,9 @@ class Search:
         for number in range(first, total):
             part = best[number * size : (number + 1) * size]
 
-            def on_call(share: float, number: int = number) -> None:
+            def on_call(
+                share: float, finished: Sequence[ChildResult], number: int = number
+            ) -> None:
                 pace = (time.time() - begun) / (number - first + share)
                 self._report("rerank", (number + share) / total, pace * (total - number - share))
                 self._signals.check()
@@ -335,15 +333,25 @@ class Search:
                     [architecture],
                     epochs=part.epochs,
                     keep_best=True,
-                    on_call=lambda share: self._signals.check(),
+                    on_call=lambda share, finished: self._signals.check(),
                 )
                 best = self.trainer.best
             assert best is not None
             save_winner(self.folder, self.config, dataset, self.trainer, best)
 
-    def _report(self, phase: str, share: float, seconds_left: float) -> None:
+    def _report(
+        self,
+        phase: str,
+        share: float,
+        seconds_left: float,
+        finished: Sequence[ChildResult] = (),
+    ) -> None:
+        rewards = [result.reward for result in finished]
+        if self.history.best_reward is not None:
+            rewards.append(self.history.best_reward)
+        children = len(self.history) + len(finished)
         self._on_progress(
-            Progress(phase, share, seconds_left, len(self.history), self.history.best_reward)
+            Progress(phase, share, seconds_left, children, max(rewards, default=None))
         )
 
     def _save(self) -> None:
@@ -357,37 +365,16 @@ class Search:
 
         In a pod the first process writes.
         """
-        entries = self.history.entries
-        winner = self.history.winner()
-        rewards = np.array([entry.reward for entry in entries])
-        statuses = [entry.status for entry in entries]
-        searching = self.seconds["search"]
-        summary = {
-            "children": len(entries),
-            "trained": statuses.count(Status.TRAINED),
-            "reused": statuses.count(Status.REUSED),
-            "diverged": statuses.count(Status.DIVERGED),
-            "compilations": self.trainer.compilations,
-            "children_per_hour": 3600 * self._trained / searching if searching else None,
-            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
-            "idle_share": round(self.trainer.idle_share, 4),
-            "best_reward": float(rewards.max()),
-            "mean_reward": float(rewards.mean()),
-            "mean_reward_last_batch": float(rewards[-self.config.children_per_batch :].mean()),
-            "best_architecture": winner.architecture.one_line(),
-            "best_architecture_reward": winner.reward,
-            "best_architecture_rerank_reward": (
-                None if np.isnan(winner.rerank_reward) else winner.rerank_reward
-            ),
-            "finished": self.step
-            == self.num_batches
-            + -(
-                -len(self.history.best(self.config.rerank.top_k)) // self.config.children_per_batch
-            ),
-        }
-        if jax.process_index() > 0:
-            return summary
-        self.history.write_csv(self.folder / HISTORY_FILE)
-        winner.architecture.save(self.folder / BEST_FILE)
-        write_atomically(self.folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        ranked = len(self.history.best(self.config.rerank.top_k))
+        batches = self.num_batches + -(-ranked // self.config.children_per_batch)
+        summary = summarize(
+            self.history,
+            self.trainer,
+            seconds=self.seconds,
+            trained=self._trained,
+            last=self.config.children_per_batch,
+            finished=self.step == batches,
+        )
+        if jax.process_index() == 0:
+            write_results(self.folder, self.history, summary)
         return summary

@@ -42,7 +42,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.profile = False  # Whether a few early steps are profiled, for TensorBoard.
 
     config.dataset = ml_collections.ConfigDict()
-    config.dataset.name = "cifar10"  # digits, fake, folder:PATH, or a name of TFDS.
+    config.dataset.name = "cifar10"  # digits, fake, folder:PATH, arrays:FILE or a name of TFDS.
     config.dataset.data_dir = ""  # Of TFDS; empty for its default.
     config.dataset.test_split = ""  # Of TFDS; empty for `test`, or `validation` without it.
     config.dataset.image_size = 32  # Pixels of the square that the network sees.

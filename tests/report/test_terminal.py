@@ -11,7 +11,7 @@ import pytest
 
 from nasnet_jax.report import terminal
 from nasnet_jax.report.run import load_runs
-from nasnet_jax.report.terminal import ProgressLine, best_text
+from nasnet_jax.report.terminal import ProgressLine, best_text, summary_text
 
 
 class Terminal(io.StringIO):
@@ -60,3 +60,16 @@ def test_the_best_are_listed_by_their_longer_training(make_workdir: Callable[...
     assert children[0] == run.best and 4 not in children
     assert set(children[:5]) == set(np.flatnonzero(~np.isnan(run.rerank_reward)))
     assert lines[6].split()[2] == "-"
+
+
+def test_summary_has_numbers_as_people_read_them() -> None:
+    summary = {"children": 20000, "children_per_hour": 2185.6577, "idle_share": 0.03111}
+    summary |= {"seconds": {"data": 2.35, "compile": 36.61}, "finished": True, "none": None}
+    assert summary_text(summary).splitlines() == [
+        "children: 20000",
+        "children_per_hour: 2,185.7",
+        "idle_share: 0.0311",
+        "seconds: data 2.4, compile 36.6",
+        "finished: True",
+        "none: None",
+    ]

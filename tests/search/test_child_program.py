@@ -148,18 +148,25 @@ def test_swapped_halves_of_an_addition_are_the_same_child(trainer):
 
 def test_one_compilation_for_everything(trainer, architectures, results):
     shares: list[float] = []
-    trainer.train(architectures, epochs=3, on_call=shares.append)
+    finished: list[int] = []
+
+    def on_call(share, results):
+        shares.append(share)
+        finished.append(len(results))
+
+    trainer.train(architectures, epochs=3, on_call=on_call)
     trainer.train(architectures[:1], epochs=1)
     assert trainer.compilations == 1
     # After every epoch of both rows.
     assert shares == pytest.approx([number / 6 for number in range(1, 7)])
+    assert finished == [0, 0, 0, 1, 1, 1]  # The first row is the short one.
 
 
 def test_what_the_callback_raises_ends_the_training(trainer, architectures):
     class Stop(Exception):
         pass
 
-    def stop(share: float) -> None:
+    def stop(share: float, finished: list) -> None:
         raise Stop
 
     with pytest.raises(Stop):

@@ -1,0 +1,69 @@
+"""What a search leaves in its workdir for people and programs: history, best architecture, summary."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nasnet_jax.search.child_trainer import ChildTrainer
+from nasnet_jax.search.history import History, Status
+from nasnet_jax.space.serialization import write_atomically
+
+HISTORY_FILE = "history.csv"
+BEST_FILE = "best_architecture.json"
+SUMMARY_FILE = "summary.json"
+
+
+def summarize(
+    history: History,
+    trainer: ChildTrainer,
+    *,
+    seconds: Mapping[str, float],
+    trained: int,
+    last: int,
+    finished: bool,
+) -> dict[str, Any]:
+    """What is in `summary.json`.
+
+    Args:
+      history: with one child at least.
+      trainer: of this session.
+      seconds: of this session, by phase.
+      trained: children that this session trained.
+      last: children of a batch.
+      finished: whether nothing is left to do.
+    """
+    entries, winner = history.entries, history.winner()
+    rewards = np.array([entry.reward for entry in entries])
+    statuses = [entry.status for entry in entries]
+    searching = seconds["search"]
+    return {
+        "children": len(entries),
+        "trained": statuses.count(Status.TRAINED),
+        "reused": statuses.count(Status.REUSED),
+        "diverged": statuses.count(Status.DIVERGED),
+        "compilations": trainer.compilations,
+        "children_per_hour": 3600 * trained / searching if searching else None,
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "idle_share": round(trainer.idle_share, 4),
+        "best_reward": float(rewards.max()),
+        "mean_reward": float(rewards.mean()),
+        "mean_reward_last_batch": float(rewards[-last:].mean()),
+        "best_architecture": winner.architecture.one_line(),
+        "best_architecture_reward": winner.reward,
+        "best_architecture_rerank_reward": (
+            None if np.isnan(winner.rerank_reward) else winner.rerank_reward
+        ),
+        "finished": finished,
+    }
+
+
+def write_results(folder: pathlib.Path, history: History, summary: Mapping[str, Any]) -> None:
+    """Writes the three files, each in one step, so that none is ever seen half written."""
+    history.write_csv(folder / HISTORY_FILE)
+    history.winner().architecture.save(folder / BEST_FILE)
+    write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
