@@ -22,7 +22,7 @@ from nasnet_jax.train.program import TrainProgram, make_mesh
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
-    "normal: sep_conv_3x3(0)+identity(1); reduction: conv_3x3(0)++max_pool_3x3(1)"
+    "normal: conv_1x1(0)+identity(1); reduction: sep_conv_3x3(0)++max_pool_3x3(1)"
 )
 STEPS = round(4 * 1437 / 256)
 
@@ -119,6 +119,7 @@ def test_after_a_signal_it_goes_on_to_the_same_bits(finished, tmp_path):
 
 def test_nan_ends_the_run_and_is_never_saved(tmp_path):
     config = make_config()
+    config.model.num_reductions = 0  # Half of what there is to compile, for the same error.
     config.optimizer.learning_rate = 1e36
     config.max_grad_norm = 0.0
     config.checkpoint_epochs = 1 / 10  # After every step.
