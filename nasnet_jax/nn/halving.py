@@ -25,7 +25,7 @@ def _slot(cell: CellArrays, slots: jax.Array, number: jax.Array) -> tuple:
     return (
         cell.inputs.reshape(-1)[number],
         cell.operations.reshape(-1)[number],
-        lax.dynamic_index_in_dim(slots.reshape(-1, slots.shape[-1]), number, keepdims=False),
+        lax.dynamic_index_in_dim(slots.reshape(-1, *slots.shape[2:]), number, keepdims=False),
     )
 
 
@@ -35,7 +35,7 @@ def run_halving(table: Table, slots: jax.Array, cell: CellArrays, inputs: jax.Ar
 
     Args:
       table: the operations at stride 2.
-      slots: `[B, 2, width]`, the parameters of the cell's operations.
+      slots: `[B, 2, rows, F]`, the parameters of the cell's operations.
       cell: its architecture.
       inputs: `[2, batch, height, width, F]`, states 0 and 1.
 
@@ -77,7 +77,7 @@ def _backward(table: Table, residuals: tuple, g: jax.Array) -> tuple:
         g_slots = lax.dynamic_update_index_in_dim(g_slots, g_flat, place, 0)
         return g_slots, add_at(g_inputs, g_x, index)
 
-    start = jnp.zeros((g.shape[0], slots.shape[-1]), slots.dtype), jnp.zeros_like(inputs)
+    start = jnp.zeros((g.shape[0], *slots.shape[2:]), slots.dtype), jnp.zeros_like(inputs)
     g_slots, g_inputs = lax.fori_loop(0, number, step, start)
     return g_slots.reshape(slots.shape), None, g_inputs
 

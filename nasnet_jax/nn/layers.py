@@ -34,6 +34,8 @@ class LayerConfig:
       edges: how the strided operations of reduction cells treat the borders of a map; one of
         `nasnet_jax.nn.borders.EDGES`. `same` is TF-slim's and the paper's, the others are those of
         published ports, for networks that run with a port's weights.
+      rolled: whether equal layers in a row run as a loop on TPUs, where that halves the code and
+        costs no time. For the search, whose program holds every operation.
 
     Raises:
       ValueError: for edges that are not known.
@@ -45,6 +47,7 @@ class LayerConfig:
     norm_epsilon: float = 1e-5
     norm_group: int | None = None
     edges: str = "same"
+    rolled: bool = False
 
     def __post_init__(self) -> None:
         if self.edges not in EDGES:

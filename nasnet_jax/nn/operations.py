@@ -9,11 +9,14 @@ cell's `Borders` say, and all others do TensorFlow's SAME.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from nasnet_jax.nn.borders import SAME, Borders
 from nasnet_jax.nn.layers import BatchNorm, LayerConfig, ReluConvNorm, conv
@@ -174,11 +177,39 @@ class SeparableConvolution(nnx.Module):
         self.norm_1 = BatchNorm(features, config=config)
         self.depthwise_2, self.pointwise_2 = depthwise(features, 1), pointwise(features)
         self.norm_2 = BatchNorm(features, config=config)
+        self.rolled = config.rolled and stride == 1 and in_features == features
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the operation, with the shapes that the module states."""
-        x = self.norm_1(self.pointwise_1(self.depthwise_1(nnx.relu(x))))
-        return self.norm_2(self.pointwise_2(self.depthwise_2(nnx.relu(x))))
+        first = (self.depthwise_1, self.pointwise_1, self.norm_1)
+        second = (self.depthwise_2, self.pointwise_2, self.norm_2)
+        if not self.rolled:
+            return _separable(second, _separable(first, x))
+        graphdef, *states = (*nnx.split(first), nnx.state(second))
+        return lax.platform_dependent(
+            x,
+            states,
+            tpu=functools.partial(_in_a_loop, graphdef),
+            default=functools.partial(_one_by_one, graphdef),
+        )
+
+
+def _separable(layers: tuple[nnx.Conv, nnx.Conv, BatchNorm], x: jax.Array) -> jax.Array:
+    depthwise, pointwise, norm = layers
+    return norm(pointwise(depthwise(nnx.relu(x))))
+
+
+def _one_by_one(graphdef: nnx.GraphDef, x: jax.Array, states: list[nnx.State]) -> jax.Array:
+    for state in states:
+        x = _separable(nnx.merge(graphdef, state), x)
+    return x
+
+
+def _in_a_loop(graphdef: nnx.GraphDef, x: jax.Array, states: list[nnx.State]) -> jax.Array:
+    def step(x: jax.Array, state: nnx.State) -> tuple[jax.Array, None]:
+        return _separable(nnx.merge(graphdef, state), x), None
+
+    return lax.scan(step, x, jax.tree.map(lambda *parts: jnp.stack(parts), *states))[0]
 
 
 def operation(

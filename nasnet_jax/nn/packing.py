@@ -1,7 +1,9 @@
-"""Parameters of any of several operations in one flat buffer.
+"""Parameters of any of several operations in one buffer.
 
 A slot of a child holds one operation out of 13, and which one is data. Its parameters live in a
-buffer as wide as the widest of them, `[width]`, from which each operation takes what it needs.
+buffer `[rows, F]` with as many rows as the largest of them needs, from which each operation takes its
+own. Every kernel, scale and offset of an operation has F as its last axis, so each is a slice of rows
+whose leading axis is split: nothing is moved, where a TPU would have to copy what lies in one vector.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ def initial(name: str, shape: Sequence[int]) -> Initial:
 
 
 class Packing:
-    """How the parameters of one module lie in a flat buffer: kernels first, then scales and offsets.
+    """How the parameters of one module lie in a buffer: kernels first, then scales and offsets.
 
     Attributes:
-      size: numbers that the module needs.
-      kernel_size: numbers that belong to kernels, all in front, which is where L2 decay applies.
-      parts: for each parameter in the buffer's order, how many numbers it has and how they start.
+      rows: that the module needs.
+      kernel_rows: those of kernels, all in front, which is where L2 decay applies.
+      parts: for each parameter in the buffer's order, how many rows it has and how they start.
     """
 
     def __init__(self, make: Callable[[], nnx.Module]) -> None:
@@ -55,25 +57,24 @@ class Packing:
         self._order = sorted(range(len(self._shapes)), key=lambda i: len(self._shapes[i]) <= 1)
         names = [jax.tree_util.keystr(path) for path, _ in with_paths]
         self.parts = [
-            (math.prod(self._shapes[i]), initial(names[i], self._shapes[i])) for i in self._order
+            (math.prod(self._shapes[i][:-1]), initial(names[i], self._shapes[i]))
+            for i in self._order
         ]
-        self.size = sum(size for size, _ in self.parts)
-        self.kernel_size = sum(math.prod(shape) for shape in self._shapes if len(shape) > 1)
+        self.rows = sum(rows for rows, _ in self.parts)
+        self.kernel_rows = sum(math.prod(shape[:-1]) for shape in self._shapes if len(shape) > 1)
 
-    def unpack(self, flat: jax.Array) -> nnx.State:
-        """The module's state from a buffer `[width]`, `width >= size`."""
+    def unpack(self, buffer: jax.Array) -> nnx.State:
+        """The module's state from a buffer `[rows, F]` with at least as many rows as it needs."""
         leaves: list[jax.Array | None] = [None] * len(self._shapes)
         start = 0
-        for index in self._order:
-            shape = self._shapes[index]
-            stop = start + math.prod(shape)
-            leaves[index] = flat[start:stop].reshape(shape)
-            start = stop
+        for index, (rows, _) in zip(self._order, self.parts, strict=True):
+            leaves[index] = buffer[start : start + rows].reshape(self._shapes[index])
+            start += rows
         return jax.tree.unflatten(self._treedef, leaves)
 
-    def module(self, flat: jax.Array) -> nnx.Module:
-        """The module itself, with the parameters in `flat`."""
-        return nnx.merge(self.graphdef, self.unpack(flat))
+    def module(self, buffer: jax.Array) -> nnx.Module:
+        """The module itself, with the parameters in the buffer."""
+        return nnx.merge(self.graphdef, self.unpack(buffer))
 
 
 def initial_slots(packings: Sequence[Packing], chosen: jax.Array, draws: jax.Array) -> jax.Array:
@@ -85,38 +86,42 @@ def initial_slots(packings: Sequence[Packing], chosen: jax.Array, draws: jax.Arr
     Args:
       packings: of the modules.
       chosen: int `[...]`, the module of each slot.
-      draws: truncated normal numbers of deviation 1, `[..., width]`.
+      draws: truncated normal numbers of deviation 1, `[..., rows, F]`.
 
     Returns:
-      `[..., width]`; 0 behind what a module needs.
+      `[..., rows, F]`; 0 behind what a module needs.
     """
     # For each module and each of its parameters: where it starts and stops, and how it begins.
     table = np.zeros((len(packings), max(len(packing.parts) for packing in packings), 4))
-    for row, packing in enumerate(packings):
+    for number, packing in enumerate(packings):
         stop = 0
-        for column, (size, how) in enumerate(packing.parts):
-            table[row, column] = (stop, stop + size, *how)
-            stop += size
-    rows = jnp.asarray(table, draws.dtype)[chosen]
-    position = jnp.arange(draws.shape[-1], dtype=draws.dtype)
+        for column, (rows, how) in enumerate(packing.parts):
+            table[number, column] = (stop, stop + rows, *how)
+            stop += rows
+    held = jnp.asarray(table, draws.dtype)[chosen][..., None]
+    row = jnp.arange(draws.shape[-2], dtype=draws.dtype)[:, None]
     total = jnp.zeros_like(draws)
     for column in range(table.shape[1]):
-        first, end, deviation, constant = jnp.split(rows[..., column, :], 4, axis=-1)
-        inside = (first <= position) & (position < end)
+        first, end, deviation, constant = jnp.split(held[..., column, :, :], 4, axis=-2)
+        inside = (first <= row) & (row < end)
         total += jnp.where(inside, deviation * draws + constant, 0.0)
     return total
 
 
-def kernel_mask(packings: Sequence[Packing], chosen: jax.Array, width: int) -> jax.Array:
-    """1 where a slot of this width holds a kernel of its module, so that L2 decays it, else 0.
+def kernel_mask(
+    packings: Sequence[Packing], chosen: jax.Array, rows: int, features: int
+) -> jax.Array:
+    """1 where a slot holds a kernel of its module, so that L2 decays it, else 0.
 
     Args:
       packings: of the modules.
       chosen: int `[...]`, the module of each slot.
-      width: numbers in a slot.
+      rows: of a slot.
+      features: F.
 
     Returns:
-      float32 `[..., width]`.
+      float32 `[..., rows, F]`.
     """
-    sizes = jnp.array([packing.kernel_size for packing in packings])[chosen]
-    return (jnp.arange(width) < sizes[..., None]).astype(jnp.float32)
+    kernels = jnp.array([packing.kernel_rows for packing in packings])[chosen]
+    inside = (jnp.arange(rows) < kernels[..., None]).astype(jnp.float32)
+    return jnp.broadcast_to(inside[..., None], (*inside.shape, features))

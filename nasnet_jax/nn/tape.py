@@ -53,8 +53,8 @@ class CellParameters(NamedTuple):
     """Parameters of one cell's blocks.
 
     Attributes:
-      slots: `[B, 2, width]`, for each block's two operations (see `packing`).
-      projections: `[B, size]`, for the 1x1 convolutions of blocks that concatenate.
+      slots: `[B, 2, rows, F]`, for each block's two operations (see `packing`).
+      projections: `[B, rows, F]`, for the 1x1 convolutions of blocks that concatenate.
     """
 
     slots: Any
@@ -81,7 +81,7 @@ class Table(NamedTuple):
 
     @property
     def branches(self) -> list[Callable[[jax.Array, jax.Array], jax.Array]]:
-        """For each operation the function of `[batch, height, width, F]` and a slot `[width]`."""
+        """For each operation the function of `[batch, height, width, F]` and of its slot."""
         return [functools.partial(_apply, packing) for packing in self.packings]
 
     @property
@@ -141,15 +141,16 @@ class Tape(NamedTuple):
         return _projection_packing(self)
 
     @property
-    def width(self) -> int:
-        """Numbers in a slot: those of the largest operation."""
-        return max(packing.size for packing in self.packings)
+    def rows(self) -> int:
+        """Of a slot: those of the largest operation."""
+        return max(packing.rows for packing in self.packings)
 
     def shapes(self, num_cells: int, num_blocks: int) -> CellParameters:
         """Shapes and types of the parameters of so many cells, along a leading axis."""
+        many, last = (num_cells, num_blocks), self.features
         return CellParameters(
-            jax.ShapeDtypeStruct((num_cells, num_blocks, HALVES, self.width), jnp.float32),
-            jax.ShapeDtypeStruct((num_cells, num_blocks, self.projection.size), jnp.float32),
+            jax.ShapeDtypeStruct((*many, HALVES, self.rows, last), jnp.float32),
+            jax.ShapeDtypeStruct((*many, self.projection.rows, last), jnp.float32),
         )
 
     def init(self, draws: CellParameters, cells: CellArrays) -> CellParameters:
@@ -161,10 +162,10 @@ class Tape(NamedTuple):
 
     def kernels(self, cells: CellArrays) -> CellParameters:
         """1 where a parameter is a kernel in use, so that L2 decays it, else 0."""
-        slots = kernel_mask(self.packings, chosen(cells), self.width)
+        slots = kernel_mask(self.packings, chosen(cells), self.rows, self.features)
         projected = jnp.zeros(cells.concat.shape, jnp.int32)
-        projections = kernel_mask([self.projection], projected, self.projection.size)
-        return CellParameters(slots, projections * cells.concat[..., None])
+        projections = kernel_mask([self.projection], projected, self.projection.rows, self.features)
+        return CellParameters(slots, projections * cells.concat[..., None, None])
 
 
 @functools.cache

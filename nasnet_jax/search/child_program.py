@@ -223,7 +223,8 @@ class ChildProgram:
 def make_child_program(config: ml_collections.ConfigDict, macro: Macro) -> ChildProgram:
     """The program of a search's configuration, for networks of this skeleton."""
     child = config.child
-    layers = LayerConfig(dtype=jnp.bfloat16 if child.bfloat16 else None, track_statistics=False)
+    dtype = jnp.bfloat16 if child.bfloat16 else None
+    layers = LayerConfig(dtype=dtype, track_statistics=False, rolled=True)
     return ChildProgram(
         supernet=Supernet(macro, config.num_blocks, layers),
         batch_size=child.batch_size,

@@ -155,5 +155,5 @@ def test_decay_reaches_kernels_in_use_only() -> None:
             for index, block in enumerate(cell.blocks):
                 packing = OPERATIONS.index(block.left_op)
                 packing += len(OPERATIONS) * (kind == "r" and block.left_input < 2)
-                kernels = SUPERNET.tape(stage).packings[packing].kernel_size
-                assert place[index, 0].sum() == kernels
+                kernels = SUPERNET.tape(stage).packings[packing].kernel_rows
+                assert place[index, 0].sum() == kernels * SUPERNET.tape(stage).features
