@@ -86,9 +86,24 @@ def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: in
         subject: `search`, whose form is checked too, or `training`.
         where: For people.
         memory: Bytes of a device's memory, or None.
+
+    Raises:
+        ValueError: If the compiler itself finds that the program does not fit, as the TPU's does.
     """
     started = time.time()
-    compiled = lowered.compile()
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        saving = {
+            "search": "a smaller child.batch_size, child.num_filters or child.num_cells",
+            "training": "accumulation_steps, remat=True or a smaller batch_size",
+        }
+        raise ValueError(
+            f"The {subject}'s program does not fit {where}: {str(error).splitlines()[0]} Try "
+            f"{saving[subject]}, more devices for a training, or another chip."
+        ) from error
     seconds = time.time() - started
     sizes, text = compiled.memory_analysis(), compiled.as_text()
     if sizes is None or text is None:

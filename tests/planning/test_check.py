@@ -99,6 +99,17 @@ def test_what_does_not_fit_is_a_problem():
     assert "needs 0.0 MB" in problem
 
 
+def test_compiler_that_runs_out_of_memory_is_explained():
+    class TooLarge:
+        def compile(self):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: (23.08G) exceeds (15.75G).\nmore")
+
+    with pytest.raises(
+        ValueError, match="does not fit v5e:4x4: RESOURCE_.* Try accumulation_steps"
+    ):
+        examine(TooLarge(), subject="training", where="v5e:4x4", memory=None)
+
+
 def test_training_step_is_lowered_for_the_devices():
     config = training_config()
     config.batch_size, config.batch_norm.group_size = 8, 4
