@@ -21,14 +21,11 @@ def measure(options: Options) -> list[Row]:
 
 
 def compare(size: ChildSize) -> Row:
-    import jax
-
-    from nasnet_jax.nn.supernet import architecture_arrays
     from nasnet_jax.search.child_program import make_child_program
 
     program = make_child_program(size.config(), size.macro)
     largest = largest_architecture(size)
-    child = jax.eval_shape(program.init, jax.random.key(0), architecture_arrays(largest))
+    child = program.shapes
     # Gradients are as large as parameters.
     ours = 2 * number_of(child.parameters) + number_of(child.optimizer)
     theirs = 3 * cost(largest, size.macro).params

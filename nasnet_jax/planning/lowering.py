@@ -108,9 +108,6 @@ def lower_search(
         Architecture.from_decisions(np.zeros(10 * config.num_blocks, np.int32))
     )
     key_data = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-    child = jax.eval_shape(
-        lambda data, arrays: program.init(jax.random.wrap_key_data(data), arrays), key_data, one
-    )
     image = (*size.macro.image_height_width, size.macro.image_channels)
     filled = size.evaluations * config.child.batch_size
     channels = (size.macro.image_channels,)
@@ -133,7 +130,7 @@ def lower_search(
     key = whole(key_data.shape, key_data.dtype)
     arrays = jax.tree.map(np.asarray, one)
     return program.sharded(mesh).lower(
-        for_each_child(child), for_each_child(arrays), control, key, data
+        for_each_child(program.shapes), for_each_child(arrays), control, key, data
     )
 
 

@@ -112,6 +112,14 @@ class ChildProgram:
         parameters, _ = ravel_pytree(self.supernet.init(key, architecture))
         return Child(parameters, self.optimizer.init(parameters), jnp.array(True))
 
+    @property
+    def shapes(self) -> Child:
+        """Shapes and types of a child."""
+        size = sum(leaf.size for leaf in jax.tree.leaves(self.supernet.shapes))
+        parameters = jax.ShapeDtypeStruct((size,), jnp.float32)
+        optimizer = jax.eval_shape(self.optimizer.init, parameters)
+        return Child(parameters, optimizer, jax.ShapeDtypeStruct((), jnp.bool_))
+
     def sharded(self, mesh: Mesh) -> Any:
         """The program over a mesh: `(children, architectures, control, key, data)`.
 

@@ -163,10 +163,9 @@ class ChildTrainer:
             rows = self.mesh.shape["arch"]
             example = Architecture.from_decisions(np.zeros(10 * self._num_blocks, np.int32))
             arrays = self._stack([example] * rows)
-            key = jax.random.wrap_key_data(self._key)
-            children = jax.eval_shape(jax.vmap(self._program.init, (None, 0)), key, arrays)
             children = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._by_child), children
+                lambda x: jax.ShapeDtypeStruct((rows, *x.shape), x.dtype, sharding=self._by_child),
+                self._program.shapes,
             )
             function = self._program.sharded(self.mesh)
             control = self._control(first=True, start=0, steps=0, horizon=1, evaluate=False)
