@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+from nasnet_jax.nn import pooling
+from nasnet_jax.nn.convolution import same_pads
 from nasnet_jax.nn.pooling import average_pool, max_pool
 
 SIZES = [(6, 7), (9, 8)]
@@ -47,6 +49,23 @@ def test_max_pool_is_reduce_window(size, stride, image):
         expected = value_and_gradient(functools.partial(window_max, size=size, stride=stride), x)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_allclose(found[1], expected[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("image", SIZES)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    "form, whole",
+    [(pooling._max_by_window, window_max), (pooling._sum_by_window, window_sum)],
+)
+def test_rows_then_columns_are_whole_windows(form, whole, stride, image):
+    """What TPUs and GPUs run."""
+    with jax.enable_x64(True):
+        x = distinct(image)
+        pads = same_pads(image, (5, 5), (stride, stride), (1, 1))
+        found = value_and_gradient(functools.partial(form, size=5, stride=stride, pads=pads), x)
+        expected = value_and_gradient(functools.partial(whole, size=5, stride=stride), x)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("image", SIZES)
