@@ -29,7 +29,9 @@ def ours() -> str:
 
 
 def peers() -> str:
-    """The interpreter that has the peers, installed if it is not there."""
+    """The interpreter that has the peers: of `BENCH_PEERS`, else installed if it is not there."""
+    if "BENCH_PEERS" in os.environ:
+        return os.environ["BENCH_PEERS"]
     return environment_python(CACHE / "venv", HERE / "requirements.txt")
 
 
@@ -38,7 +40,9 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     CACHE.mkdir(parents=True, exist_ok=True)
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),
+        "PYTHONPATH": os.pathsep.join(
+            (str(ROOT), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")]))
+        ),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "JAX_COMPILATION_CACHE_DIR": str(CACHE / "jax"),
         # Several processes may share an accelerator.

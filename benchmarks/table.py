@@ -26,6 +26,9 @@ BENCHMARKS = (
     "loop",
     "controller",
     "operations",
+    "forms",
+    "conditionals",
+    "together",
     "bfloat16",
     "scale",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,9 @@ from nasnet_jax.space import OPERATIONS
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+    if "form" in settings:
+        # For the whole process, as it traces everything once.
+        mock.patch.object(lax, "platform_dependent", always(settings["form"])).start()
     shape, times = tuple(settings["shape"]), settings["times"]
     features, layers = shape[-1], LayerConfig(track_statistics=False)
     graphs, states = [], []
@@ -49,7 +54,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
 
     alone = [jax.jit(branch) for branch in branches]
     x, g = jax.random.normal(jax.random.key(0), (2, *shape))
-    for index in range(len(OPERATIONS)):
+    for index in range(len(OPERATIONS)) if settings.get("alone", True) else ():
         jax.block_until_ready(alone[index](states, x, g))
     jax.block_until_ready(looped(jnp.int32(0), states, x, g))
 
@@ -63,6 +68,15 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         return {}
 
     return run, {"operations": list(OPERATIONS)}
+
+
+def always(platform: str) -> Callable[..., Any]:
+    """A `lax.platform_dependent` that takes one platform's form everywhere."""
+
+    def chosen(*operands: Any, default: Callable, **forms: Callable) -> Any:
+        return forms.get(platform, default)(*operands)
+
+    return chosen
 
 
 if __name__ == "__main__":

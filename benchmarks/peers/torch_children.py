@@ -51,6 +51,8 @@ class Trainer:
         groups = [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others}]
         optimizer = torch.optim.SGD(groups, lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
         if self.compiled:
+            # Else it would take the children for too many variants of one module, and stop compiling.
+            torch.compiler.reset()
             child = torch.compile(child)
         order = torch.randperm(len(self.train_labels), device=self.device)
         for step in range(size.steps):

@@ -15,11 +15,10 @@ from nasnet_jax.space import Architecture, cost
 
 
 def measure(options: Options) -> list[Row]:
-    forms = [False] if options.platform == "cpu" else [False, True]
-    return [compare(options, name, compiled=compiled) for name in SIZES for compiled in forms]
+    return [compare(options, name) for name in SIZES]
 
 
-def compare(options: Options, name: str, *, compiled: bool) -> Row:
+def compare(options: Options, name: str) -> Row:
     """Trains the same children on both sides; the peer has one process for each device."""
     settings = options.settings(size=name)
     size, chosen = size_of(settings), architectures(2 if options.quick else 8)
@@ -29,7 +28,7 @@ def compare(options: Options, name: str, *, compiled: bool) -> Row:
             peers(),
             "peers.torch_children",
             [
-                {**settings, "worker": number, "compiled": compiled, **options.core(number)}
+                {**settings, "worker": number, "compiled": False, **options.core(number)}
                 for number in range(options.devices)
             ],
         )
@@ -49,7 +48,7 @@ def compare(options: Options, name: str, *, compiled: bool) -> Row:
         f"children an hour, {name} size",
         "x",
         found.ratio,
-        against="PyTorch with torch.compile" if compiled else "PyTorch eager",
+        against="PyTorch eager",
         least=1.0,
         aim=1.5,
         details={

@@ -16,17 +16,28 @@ from sizes import SIZES
 
 def measure(options: Options) -> list[Row]:
     rows = []
-    size = SIZES["proxy"]
     for stage in range(1 if options.quick else 3):
-        side = size.image_size // 2**stage
-        shape = (size.batch_size, side, side, size.num_filters * 2**stage)
-        rows += measure_stage(options, shape)
+        rows += measure_stage(options, stage_shape(stage))
     return rows
+
+
+def stage_shape(stage: int) -> tuple[int, ...]:
+    """Of a hidden state in a stage of a child of proxy size."""
+    size = SIZES["proxy"]
+    side = size.image_size // 2**stage
+    return (size.batch_size, side, side, size.num_filters * 2**stage)
+
+
+def times_of(options: Options) -> int:
+    """How often an operation is run in one measurement; an accelerator needs more to be timed."""
+    if options.quick:
+        return 2
+    return 20 if options.platform == "cpu" else 200
 
 
 def measure_stage(options: Options, shape: tuple[int, ...]) -> list[Row]:
     """Measures the 13 operations at the size of a stage."""
-    times = 2 if options.quick else 20
+    times = times_of(options)
     settings = {"shape": shape, "times": times, **options.core(0)}
     with Worker(ours(), "ours.operations", settings) as worker:
         found: dict[str, Pairs] = {}

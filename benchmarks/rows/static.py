@@ -1,4 +1,7 @@
-"""Children trained in an hour, against compiling each child's own static network."""
+"""Children trained in an hour, against compiling each child's own static network.
+
+By `jax.jit`, and on accelerators also by `torch.compile`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 
 from options import Options
 from pairs import alternate
-from processes import NO_CACHE, Worker, ask_all, ours, start_all
+from processes import NO_CACHE, Worker, ask_all, ours, peers, start_all
 from results import Row, row
 from sizes import SIZES, architectures
 
@@ -17,14 +20,16 @@ LEAST = {"quickstart": 6.0, "proxy": 3.0}
 
 
 def measure(options: Options) -> list[Row]:
-    return [compare(options, name) for name in SIZES]
+    forms = [False] if options.platform == "cpu" else [False, True]
+    return [compare(options, name, torch=torch) for name in SIZES for torch in forms]
 
 
-def compare(options: Options, name: str) -> Row:
+def compare(options: Options, name: str, *, torch: bool) -> Row:
     """In each pair, one new child for each device; the peer has one process for each device.
 
     Our program was compiled before: once for all children of a search. The peer compiles for each.
     """
+    peer = "torch.compile" if torch else "jax.jit"
     settings = options.settings(size=name, **({} if options.quick else {"steps": STEPS}))
     devices = options.devices
     chosen = [one.one_line() for one in architectures(devices * (options.pairs + 1), seed=3)]
@@ -35,9 +40,12 @@ def compare(options: Options, name: str) -> Row:
     with contextlib.ExitStack() as stack:
         worker = stack.enter_context(Worker(ours(), "ours.children", settings))
         theirs = start_all(
-            ours(),
-            "peers.static_children",
-            [{**settings, "worker": number, **options.core(number)} for number in range(devices)],
+            peers() if torch else ours(),
+            "peers.torch_children" if torch else "peers.static_children",
+            [
+                {**settings, "worker": number, "compiled": torch, **options.core(number)}
+                for number in range(devices)
+            ],
             variables=NO_CACHE,
         )
         for one in theirs:
@@ -54,7 +62,7 @@ def compare(options: Options, name: str) -> Row:
         f"children of {STEPS} steps an hour, {name} size",
         "x",
         found.ratio,
-        against="jax.jit of each child's own static network, compilation included",
-        least=LEAST[name],
+        against=f"{peer} of each child's own static network, compilation included",
+        least=None if torch else LEAST[name],
         details={"our_seconds": found.ours, "their_seconds": found.theirs, "ours": facts},
     )

@@ -135,7 +135,7 @@ class ChildProgram:
 
         def device(children: Child, architectures: Any, *rest: Any) -> tuple[Child, Result]:
             child, architecture = jax.tree.map(lambda x: x[0], (children, architectures))
-            out = self._call(child, architecture, *rest, shards=shards)
+            out = self.call(child, architecture, *rest, shards=shards)
             return jax.tree.map(lambda x: x[None], out)
 
         # The types of varying values are not checked: zeros in a branch and its sibling's results
@@ -149,7 +149,7 @@ class ChildProgram:
         )
         return jax.jit(mapped, donate_argnums=0)
 
-    def _call(
+    def call(
         self,
         child: Child,
         architecture: ArchitectureArrays,
@@ -159,6 +159,19 @@ class ChildProgram:
         *,
         shards: int,
     ) -> tuple[Child, Result]:
+        """What one device does in a call: steps of one child, inside a `shard_map`.
+
+        Args:
+          child: before the call.
+          architecture: of the child.
+          control: what is to be done.
+          key_data: of the search's child key.
+          data: all of the data set.
+          shards: how many devices of the axis `data` share each batch.
+
+        Returns:
+          The child after the call, and the call's result.
+        """
         init_key, order_key, augment_key = jax.random.split(jax.random.wrap_key_data(key_data), 3)
         child = lax.cond(control.first, lambda: self.init(init_key, architecture), lambda: child)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.supernet.shapes)
