@@ -14,11 +14,13 @@ class Options:
         pairs: Measurements of each side.
         quick: Whether to do just enough to see that a benchmark works; its numbers mean nothing.
         machine: As `results.machine` describes it.
+        sizes: Of children, by name, where a benchmark has several.
     """
 
     pairs: int
     quick: bool
     machine: dict[str, Any]
+    sizes: tuple[str, ...]
 
     @property
     def platform(self) -> str:

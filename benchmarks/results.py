@@ -112,9 +112,31 @@ def _processor() -> str:
 
 
 def write(
-    folder: pathlib.Path, name: str, rows: list[Row], where: dict[str, Any], *, load: float
+    folder: pathlib.Path,
+    name: str,
+    rows: list[Row],
+    where: dict[str, Any],
+    *,
+    load: float,
+    replace: bool,
 ) -> None:
-    """Keeps what a benchmark found as `NAME.json`; `load` is how busy the machine was before it."""
+    """Keeps what a benchmark found as `NAME.json`.
+
+    Args:
+        folder: For the file.
+        name: Of the benchmark.
+        rows: That it found.
+        where: The machine.
+        load: How busy that was before.
+        replace: Whether earlier rows of the file that were not measured now go; they do in any case
+            if they are another machine's.
+    """
+    file = folder / f"{name}.json"
+    if not replace and file.exists():
+        earlier, content = read(file)
+        if content["machine"] == where:
+            found = {(one.what, one.against) for one in rows}
+            rows = [one for one in earlier if (one.what, one.against) not in found] + rows
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
@@ -133,7 +155,7 @@ def write(
         "rows": [dataclasses.asdict(row) for row in rows],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read(file: pathlib.Path) -> tuple[list[Row], dict[str, Any]]:

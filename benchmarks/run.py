@@ -16,8 +16,12 @@ import results
 import table
 from absl import app, flags, logging
 from options import Options
+from sizes import SIZES
 
 _PAIRS = flags.DEFINE_integer("pairs", 5, "Measurements of each side.", lower_bound=1)
+_SIZES = flags.DEFINE_multi_enum(
+    "size", None, list(SIZES), "Children of this size only; rows of other sizes are kept."
+)
 _QUICK = flags.DEFINE_bool("quick", False, "Just enough to see that it works.")
 _LABEL = flags.DEFINE_string(
     "label", "", "Of the results, for example `before`; empty for those that the table is about."
@@ -33,12 +37,13 @@ def main(argv: list[str]) -> None:
         )
     logging.set_verbosity(logging.INFO)
     where = results.machine()
-    options = Options(pairs=_PAIRS.value, quick=_QUICK.value, machine=where)
+    sizes = tuple(_SIZES.value or SIZES)
+    options = Options(pairs=_PAIRS.value, quick=_QUICK.value, machine=where, sizes=sizes)
     folder = results_folder(where["platform"], _LABEL.value, quick=_QUICK.value)
     for name in names:
         load = os.getloadavg()[0]
         found = importlib.import_module(f"rows.{name}").measure(options)
-        results.write(folder, name, found, where, load=load)
+        results.write(folder, name, found, where, load=load, replace=not _SIZES.value)
         for one in found:
             print(f"{name}: {one.text()}", flush=True)
     if not _QUICK.value:

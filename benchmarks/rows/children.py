@@ -8,14 +8,14 @@ from options import Options
 from pairs import alternate
 from processes import Worker, ask_all, ours, peers, start_all
 from results import Row, row
-from sizes import SIZES, architectures, size_of
+from sizes import architectures, size_of
 
 from nasnet_jax.search.dealing import deal
 from nasnet_jax.space import Architecture, cost
 
 
 def measure(options: Options) -> list[Row]:
-    return [compare(options, name) for name in SIZES]
+    return [compare(options, name) for name in options.sizes]
 
 
 def compare(options: Options, name: str) -> Row:

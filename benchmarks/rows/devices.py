@@ -6,13 +6,13 @@ from options import Options
 from pairs import alternate
 from processes import Worker, ours
 from results import Row, row
-from sizes import SIZES, architectures
+from sizes import architectures
 
 
 def measure(options: Options) -> list[Row]:
     if options.devices < 2:
         return []
-    return [compare(options, name) for name in SIZES]
+    return [compare(options, name) for name in options.sizes]
 
 
 def compare(options: Options, name: str) -> Row:

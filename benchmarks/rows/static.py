@@ -11,7 +11,7 @@ from options import Options
 from pairs import alternate
 from processes import NO_CACHE, Worker, ask_all, ours, peers, start_all
 from results import Row, row
-from sizes import SIZES, architectures
+from sizes import architectures
 
 STEPS = 100
 """Of a child, on both sides."""
@@ -21,7 +21,7 @@ LEAST = {"quickstart": 6.0, "proxy": 3.0}
 
 def measure(options: Options) -> list[Row]:
     forms = [False] if options.platform == "cpu" else [False, True]
-    return [compare(options, name, torch=torch) for name in SIZES for torch in forms]
+    return [compare(options, name, torch=torch) for name in options.sizes for torch in forms]
 
 
 def compare(options: Options, name: str, *, torch: bool) -> Row:

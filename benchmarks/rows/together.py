@@ -10,23 +10,22 @@ from options import Options
 from pairs import alternate
 from processes import Worker, ours
 from results import Row, row
-from sizes import SIZES, architectures
+from sizes import architectures
 
-CHILDREN = {"cpu": (2,), "gpu": (8, 32), "tpu": (8, 32)}
+CHILDREN = {"cpu": 2, "gpu": 16, "tpu": 16}
+STEPS = 10
+"""Of a child."""
 
 
 def measure(options: Options) -> list[Row]:
-    sizes = ("quickstart",) if options.platform == "cpu" or options.quick else tuple(SIZES)
-    return [
-        compare(options, size, number)
-        for size in sizes
-        for number in CHILDREN[options.platform][: 1 if options.quick else None]
-    ]
+    return [compare(options, size, CHILDREN[options.platform]) for size in options.sizes]
 
 
 def compare(options: Options, size: str, number: int) -> Row:
     """Trains the same children in both ways."""
-    settings = options.settings(size=size, children=number, **options.core(0))
+    settings = options.settings(
+        **{"size": size, "children": number, "steps": STEPS}, **options.core(0)
+    )
     message = {"architectures": [one.one_line() for one in architectures(number)]}
     with (
         Worker(ours(), "ours.together", {**settings, "how": "map"}) as in_turn,
