@@ -72,8 +72,8 @@ def _cells_of(supernet: Supernet, parameters: Parameters) -> list[tuple[int, Any
         for number in range(supernet.num_cells(stage)):
             inputs = weights["inputs"]
             if number > 0:
-                inputs = [_part(state, number - 1) for state in weights["next"]]
-            if stage > 0 and number == 1:
+                inputs = [_part(_part(weights["next"], number - 1), place) for place in range(2)]
+            if number == 1:
                 inputs[1] = weights["previous"]
             cells.append((stage, inputs, _part(weights["blocks"], number)))
     return cells

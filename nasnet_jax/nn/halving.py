@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasnet_jax.nn.tape import HALVES, CellArrays, Table, add_at
+from nasnet_jax.nn.tape import HALVES, CellArrays, Table
 
 
 def _order(cell: CellArrays) -> tuple[jax.Array, jax.Array]:
@@ -40,8 +40,7 @@ def run_halving(table: Table, slots: jax.Array, cell: CellArrays, inputs: jax.Ar
       inputs: `[2, batch, height, width, F]`, states 0 and 1.
 
     Returns:
-      `[2 * B, batch, ceil(height / 2), ceil(width / 2), F]`, at `2 * block + half`; 0 where the
-      operation does not halve.
+      `[B, 2, batch, ceil(height / 2), ceil(width / 2), F]`; 0 where the operation does not halve.
     """
     order, number = _order(cell)
     _, batch, height, width, features = inputs.shape
@@ -54,7 +53,8 @@ def run_halving(table: Table, slots: jax.Array, cell: CellArrays, inputs: jax.Ar
         y = lax.switch(operation, table.branches, x, flat)
         return lax.dynamic_update_index_in_dim(halved, y, place, 0)
 
-    return lax.fori_loop(0, number, step, jnp.zeros(size, inputs.dtype))
+    halved = lax.fori_loop(0, number, step, jnp.zeros(size, inputs.dtype))
+    return halved.reshape(*cell.halves.shape, *size[1:])
 
 
 def _forward(
@@ -66,6 +66,7 @@ def _forward(
 def _backward(table: Table, residuals: tuple, g: jax.Array) -> tuple:
     slots, cell, inputs = residuals
     order, number = _order(cell)
+    g = g.reshape(-1, *g.shape[2:])
 
     def step(count: jax.Array, totals: tuple) -> tuple[jax.Array, jax.Array]:
         g_slots, g_inputs = totals
@@ -75,7 +76,7 @@ def _backward(table: Table, residuals: tuple, g: jax.Array) -> tuple:
         g_y = lax.dynamic_index_in_dim(g, place, keepdims=False)
         g_x, g_flat = lax.switch(operation, table.gradients, x, flat, g_y)
         g_slots = lax.dynamic_update_index_in_dim(g_slots, g_flat, place, 0)
-        return g_slots, add_at(g_inputs, g_x, index)
+        return g_slots, g_inputs.at[index].add(g_x)
 
     start = jnp.zeros((g.shape[0], *slots.shape[2:]), slots.dtype), jnp.zeros_like(inputs)
     g_slots, g_inputs = lax.fori_loop(0, number, step, start)

@@ -1,9 +1,9 @@
 """One network for every architecture: the architecture is an argument, not a constant.
 
 The skeleton is that of `NASNet` with `Macro(uniform_inputs=True)`. Cells of equal shape, a reduction cell
-and the normal cells behind it, are run by one `scan`, so that the size of the program does not grow
-with N. A cell's output has a place for every hidden state, and those that the architecture does not
-concatenate are zeros, which is the same function as the narrower concatenation.
+and the normal cells behind it, are run by one loop (`nasnet_jax.nn.stage`), so that the size of the
+program does not grow with N. Behind a stage, a cell's output has a place for every hidden state, and
+those that the architecture does not concatenate are zeros, which is the same function.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from nasnet_jax.nn.halving import run_halving
 from nasnet_jax.nn.heads import Head
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
 from nasnet_jax.nn.packing import initial
-from nasnet_jax.nn.tape import CellArrays, CellParameters, Tape, cell_arrays, run_tape
+from nasnet_jax.nn.stage import StageInputs, StageParameters, run_stage
+from nasnet_jax.nn.tape import CellArrays, Tape, cell_arrays
 from nasnet_jax.space import Architecture, Macro
 
 Parameters = dict[str, Any]
@@ -68,16 +69,10 @@ class Supernet:
             raise ValueError("The search needs num_classes and no skip_reduction_layer_input.")
         if self.config.track_statistics:
             raise ValueError("A child keeps no running statistics: set track_statistics=False.")
-        if self.macro.stem_filters > (self.num_blocks + 2) * self.macro.num_filters:
-            raise ValueError(
-                f"The stem has {self.macro.stem_filters} channels, more than the "
-                f"{self.num_blocks + 2} states of {self.macro.num_filters} filters; "
-                "use a smaller stem_multiplier."
-            )
 
     def tape(self, stage: int) -> Tape:
         """The kind of a stage's cells."""
-        return Tape(self.macro.num_filters * 2**stage, self.config)
+        return Tape(self.macro.num_filters * 2**stage, stage > 0, self.config)
 
     def num_cells(self, stage: int) -> int:
         """The cells of a stage: N normal ones, behind the reduction cell that makes it."""
@@ -113,18 +108,20 @@ class Supernet:
         for stage in range(macro.num_reductions + 1):
             tape, number = self.tape(stage), self.num_cells(stage)
             width = macro.stem_filters if stage == 0 else wide[stage - 1]
+            # Two cells back, behind a stage of one cell, is the stem.
+            is_stem = stage == 1 and self.num_cells(0) == 1
+            earlier = macro.stem_filters if is_stem else width
             part: Parameters = {
-                "inputs": [project(stage, width) for _ in range(2)],
+                "inputs": [project(stage, width), project(stage, earlier)],
                 "blocks": tape.shapes(number, self.num_blocks),
             }
             if stage > 0:
                 part["unused"] = _stacked(reduce(stage, tape.features), 2)
-                part["previous"] = reduce(stage, width)
             if number > 1:
-                # What brings a cell's output, and its current input, to the next cell. The last
-                # cell has no next one in the stage, and the previous input of the cell behind a
-                # reduction cell is `previous`: those here are not used.
-                part["next"] = [_stacked(project(stage, wide[stage]), number) for _ in range(2)]
+                # What brings the output in front of the stage to its second cell.
+                part["previous"] = (reduce if stage > 0 else project)(stage, width)
+                after = nnx.to_pure_dict(project(stage, wide[stage]))
+                part["next"] = _stacked(after, number - 1, 2)
             parameters[f"stage_{stage}"] = part
         return parameters | {"head": nnx.state(nnx.eval_shape(lambda: _head(self)))}
 
@@ -172,19 +169,16 @@ class Supernet:
         current, previous = stem, stem
         for stage in range(self.macro.num_reductions + 1):
             weights = parameters[f"stage_{stage}"]
-            inputs = [
+            projected = [
                 self._project(stage, state, x)
                 for state, x in zip(weights["inputs"], (current, previous), strict=True)
             ]
             cells = self.cells(stage, architecture)
-            if stage == 0:
-                # As wide as a cell's output, so that the stem can stand where an output stands.
-                unused = self._channels(0) - stem.shape[-1]
-                before = jnp.pad(stem, ((0, 0), (0, 0), (0, 0), (0, unused)))
-                found = self._stage(stage, weights, cells, (inputs[0], inputs[1]), before)
-            else:
-                found = self._reduced_stage(stage, weights, cells, jnp.stack(inputs), current)
-            current, previous = found
+            inputs = self._inputs(stage, weights, cells, jnp.stack(projected), current)
+            after = StageParameters(weights["blocks"], weights.get("next"))
+            last, before = run_stage(self.tape(stage), after, cells, inputs)
+            previous = current if before is None else _concatenate(before, cells.outputs[-2])
+            current = _concatenate(last, cells.outputs[-1])
         pooled = nnx.relu(current).mean((1, 2))
         return _module(lambda: _head(self), parameters["head"])(pooled)
 
@@ -202,105 +196,42 @@ class Supernet:
     def _reduce(self, stage: int, state: nnx.State, x: jax.Array) -> jax.Array:
         return _module(lambda: self._factorized_reduction(stage, x.shape[-1]), state)(x)
 
-    def _stage(
+    def _inputs(
         self,
         stage: int,
         weights: Parameters,
         cells: CellArrays,
-        inputs: tuple[jax.Array, jax.Array],
+        projected: jax.Array,
         before: jax.Array,
-        halved: jax.Array | None = None,
-        second: jax.Array | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Runs the cells of a stage.
+    ) -> StageInputs:
+        """What a stage gets from the network in front of it.
 
         Args:
           stage: from 0.
           weights: of the stage.
           cells: its cells.
-          inputs: states 0 and 1 of the first cell, `[batch, height, width, F]` each.
-          before: the output in front of the stage, `[batch, height, width, (B + 2) * F]`.
-          halved: of `run_halving`, if the first cell is a reduction cell.
-          second: then, state 1 of the second cell, `[batch, height, width, F]`.
-
-        Returns:
-          The outputs of the last cell and of the one before it (or `before`).
-        """
-        tape, last = self.tape(stage), self.num_cells(stage) - 1
-
-        def run(
-            blocks: CellParameters, cell: CellArrays, inputs: tuple[jax.Array, jax.Array]
-        ) -> jax.Array:
-            states = jnp.zeros((self.num_blocks + 2, *inputs[0].shape), inputs[0].dtype)
-            states = states.at[0].set(inputs[0]).at[1].set(inputs[1])
-            return _concatenate(run_tape(tape, blocks, cell, halved, states), cell.outputs)
-
-        if last == 0:
-            blocks, cell = jax.tree.map(lambda x: x[0], (weights["blocks"], cells))
-            return run(blocks, cell, inputs), before
-
-        def step(carry: tuple, weights: tuple) -> tuple[tuple, None]:
-            inputs, previous, _ = carry
-            number, blocks, cell, after_output, after_input = weights
-            output = run(blocks, cell, inputs)
-
-            def next_inputs() -> tuple[jax.Array, jax.Array]:
-                state_0 = self._project(stage, after_output, output)
-                if second is None:
-                    return state_0, self._project(stage, after_input, previous)
-                state_1 = lax.cond(
-                    number == 0,
-                    lambda: second,
-                    lambda: self._project(stage, after_input, previous),
-                )
-                return state_0, state_1
-
-            return (lax.cond(number < last, next_inputs, lambda: inputs), output, previous), None
-
-        steps = (jnp.arange(last + 1), weights["blocks"], cells, *weights["next"])
-        (_, output, previous), _ = lax.scan(step, (inputs, before, before), steps)
-        return output, previous
-
-    def _reduced_stage(
-        self,
-        stage: int,
-        weights: Parameters,
-        cells: CellArrays,
-        full: jax.Array,
-        before: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Runs a stage that begins with a reduction cell.
-
-        Args:
-          stage: from 1.
-          weights: of the stage.
-          cells: its cells.
-          full: states 0 and 1 of the reduction cell, `[2, batch, height, width, F]`.
+          projected: the inputs of its first cell, `[2, batch, height, width, F]`.
           before: the output in front of it, `[batch, height, width, channels]`.
-
-        Returns:
-          As `_stage`.
         """
+        tape, second = self.tape(stage), None
+        if "previous" in weights:
+            bring = self._reduce if tape.reduces else self._project
+            second = bring(stage, weights["previous"], before)
+        if not tape.reduces:
+            return StageInputs(projected, second, None)
         reduction = jax.tree.map(lambda x: x[0], cells)
-        slots = weights["blocks"].slots[0]
-        halved = run_halving(self.tape(stage).halving, slots, reduction, full)
-        size = halved.shape[1:]
+        halved = run_halving(tape.halving, weights["blocks"].slots[0], reduction, projected)
 
         def unused(_: None, slot: tuple) -> tuple[None, jax.Array]:
             is_output, state, x = slot
             return None, lax.cond(
                 is_output > 0,
                 lambda: self._reduce(stage, state, x),
-                lambda: jnp.zeros(size, x.dtype),
+                lambda: jnp.zeros(halved.shape[2:], x.dtype),
             )
 
-        _, inputs = lax.scan(unused, None, (reduction.outputs[:2], weights["unused"], full))
-        second = self._reduce(stage, weights["previous"], before)
-        # Nothing reads the output in front of the stage: its place is taken before it is read.
-        nothing = jnp.zeros((*size[:-1], self._channels(stage)), full.dtype)
-        return self._stage(
-            stage, weights, cells, (inputs[0], inputs[1]), nothing, halved=halved, second=second
-        )
+        slots = (reduction.outputs[:2], weights["unused"], projected)
+        return StageInputs(lax.scan(unused, None, slots)[1], second, halved)
 
 
 def _concatenate(states: jax.Array, outputs: jax.Array) -> jax.Array:
@@ -332,6 +263,6 @@ def _head(supernet: Supernet) -> nnx.Module:
     return Head(channels, macro.num_classes or 0, rngs=nnx.Rngs(0))
 
 
-def _stacked(shapes: Any, number: int) -> Any:
-    """The shapes of several of the same, along a leading axis."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((number, *x.shape), x.dtype), shapes)
+def _stacked(shapes: Any, *numbers: int) -> Any:
+    """The shapes of several of the same, along leading axes."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*numbers, *x.shape), x.dtype), shapes)
