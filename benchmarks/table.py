@@ -88,9 +88,10 @@ def platform_text(platform: str) -> str:
 
 def machine_text(machine: dict[str, Any]) -> str:
     """The machine for people."""
-    what = "cores" if machine["platform"] == "cpu" else "devices"
+    what = "core" if machine["platform"] == "cpu" else "device"
+    plural = "s" if machine["devices"] > 1 else ""
     return (
-        f"{machine['device']}, {machine['devices']} {what}, Python {machine['python']}, JAX "
+        f"{machine['device']}, {machine['devices']} {what}{plural}, Python {machine['python']}, JAX "
         f"{machine['jax']}, jaxlib {machine['jaxlib']}"
     )
 

@@ -18,7 +18,9 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
 # The last bits of XLA:CPU's convolution gradients depend on the size of its thread pool, which is
 # the larger of this number and that of the devices; fixed, so that processes compare equal.
 os.environ.setdefault("NPROC", "4")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+# A folder for each of several workers: one might read what another has begun to write.
+_CACHE = ROOT / ".cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -52,21 +52,27 @@ def child_work(architecture: Architecture, macro: Macro) -> Work:
     """The work of a child of a search with this skeleton."""
     positions = math.prod(macro.stem_size)
     total = _convolution(9, macro.image_channels, macro.stem_filters, positions)
-    places = architecture.normal.num_blocks + 2
     for place in macro.cells:
         full, out = math.prod(place.input_size), math.prod(place.output_size)
         for source in (place.current, place.previous):
-            width = _width(macro, source, places)
+            width = _width(architecture, macro, place, source)
             total += _convolution(1, width, place.filters, full)
-        cell = architecture.normal if place.kind == "normal" else architecture.reduction
-        total += _cell_work(cell, place) + Work(elements=places * place.filters * out)
+        cell = _cell(architecture, place)
+        total += _cell_work(cell, place) + Work(elements=len(cell.outputs) * place.filters * out)
     return total
 
 
-def _width(macro: Macro, source: int | None, places: int) -> int:
+def _cell(architecture: Architecture, place: MacroCell) -> Cell:
+    return architecture.normal if place.kind == "normal" else architecture.reduction
+
+
+def _width(architecture: Architecture, macro: Macro, place: MacroCell, source: int | None) -> int:
+    """Channels that a cell reads; from the stage in front of it, unused places are read too."""
     if source is None or source == STEM:
         return macro.stem_filters
-    return places * macro.cells[source].filters
+    cell, filters = _cell(architecture, macro.cells[source]), macro.cells[source].filters
+    states = len(cell.outputs) if filters == place.filters else cell.num_blocks + 2
+    return states * filters
 
 
 def _cell_work(cell: Cell, place: MacroCell) -> Work:
