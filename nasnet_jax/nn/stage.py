@@ -223,7 +223,7 @@ def _run(
     num_cells, num_blocks = cells.concat.shape
     num_states, size = num_blocks + 2, inputs.first.shape[1:]
     branches = tape.table.branches
-    order, number = _outputs(cells)
+    outputs = _outputs(cells)
     kernels = _parts(parameters.next, num_states)
 
     def buffer(*places: int) -> jax.Array:
@@ -260,13 +260,13 @@ def _run(
         place = (cell + distance, distance)
 
         def add_part(count: jax.Array, total: jax.Array) -> jax.Array:
-            state = order[cell, count]
+            state = outputs.order[cell, count]
             part = _project_part(_take(tracks.states, cell, state), _take(kernels, *place, state))
             return total + part
 
         dtype = tracks.states.dtype
         zeros = jnp.zeros(size, jnp.promote_types(dtype, jnp.float32))
-        total = lax.fori_loop(0, number[cell], add_part, zeros).astype(dtype)
+        total = lax.fori_loop(0, outputs.number[cell], add_part, zeros).astype(dtype)
         norm = _take_tree(parameters.next["norm"], *place)
         state = _normalize(tape, norm, total, dtype)
         return tracks._replace(
@@ -296,7 +296,7 @@ def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
     num_cells, num_blocks = cells.concat.shape
     num_states, dtype = num_blocks + 2, tracks.states.dtype
     gradients = tape.table.gradients
-    order, number = _outputs(cells)
+    outputs = _outputs(cells)
     kernels = _parts(parameters.next, num_states)
 
     def block(cell: jax.Array, count: jax.Array, found: _Gradients) -> _Gradients:
@@ -340,14 +340,15 @@ def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
 
         def add_part(count: jax.Array, so_far: tuple) -> tuple:
             g_states, g_kernels = so_far
-            state = order[source, count]
+            state = outputs.order[source, count]
             _, vjp = jax.vjp(
                 _project_part, _take(tracks.states, source, state), _take(kernels, *place, state)
             )
             g_state, g_kernel = vjp(g_total.astype(jnp.promote_types(dtype, jnp.float32)))
             return _add(g_states, g_state, source, state), _put(g_kernels, g_kernel, *place, state)
 
-        so_far = lax.fori_loop(0, number[source], add_part, (found.states, found.kernels))
+        so_far = (found.states, found.kernels)
+        so_far = lax.fori_loop(0, outputs.number[source], add_part, so_far)
         norms = _put_tree(found.norms, g_norm, *place)
         return found._replace(states=so_far[0], kernels=so_far[1], norms=norms)
 
