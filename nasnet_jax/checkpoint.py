@@ -1,9 +1,10 @@
-"""Restoring the newest checkpoint of a run that can be read."""
+"""Restoring the newest checkpoint of a run that can be read, and what to say of one not written."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
@@ -47,3 +48,19 @@ def restore_newest(
             "anew.\n" + "\n".join(problems)
         )
     return None
+
+
+def not_written(what: str, error: BaseException) -> Exception:
+    """The error to raise in place of one that writing raised, which often does not say where.
+
+    Args:
+        what: What was written, with its place.
+        error: Of Orbax or below it.
+
+    Returns:
+        An OSError; or, if another process of the pod is gone, which Orbax calls a timeout, the
+        JaxRuntimeError that says so.
+    """
+    if isinstance(error.__cause__, jax.errors.JaxRuntimeError):
+        return error.__cause__
+    return OSError(f"{what} could not be written: {error}")

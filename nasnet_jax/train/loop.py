@@ -95,6 +95,7 @@ def run(
         FileNotFoundError: If the architecture's file, the data set or the model to start from is
             not there.
         FloatingPointError: If the loss or the gradient is no longer finite.
+        OSError: If something could not be written, for example because the disk is full.
         Preempted: If a signal asked the run to end; it is saved, and the same call resumes it.
     """
     check_config(config)
@@ -124,7 +125,7 @@ def run(
         best=config.best_checkpoints_to_keep,
     )
     writer = metric_writers.create_default_writer(folder, just_logging=not is_first_process)
-    with contextlib.closing(checkpoints), contextlib.closing(writer), preemption() as signals:
+    with checkpoints, contextlib.closing(writer), preemption() as signals:
         training = Training(
             config=config,
             folder=folder,
@@ -259,6 +260,8 @@ class Training:
         self, state: TrainState, metrics: StepMetrics, feed: DeviceFeed
     ) -> Evaluation | None:
         """Does what is due after a step; returns the evaluation if that was due."""
+        # Not only at the next save, which may be hours away.
+        self._checkpoints.check()
         is_last = self.step == self._program.total_steps
         tests = is_last or self.step % self._test_every == 0
         stop = self._stop()

@@ -12,7 +12,9 @@ from pathlib import Path
 LOCAL_POD = Path(__file__).resolve().parents[2] / "launch" / "local_pod.py"
 
 
-def pod_command(module: str, *flags: str, processes: int, devices: int) -> list[str]:
+def pod_command(
+    module: str, *flags: str, processes: int, devices: int, grace: float = 10
+) -> list[str]:
     """The command `python -m MODULE FLAGS` as a pod.
 
     Args:
@@ -20,14 +22,27 @@ def pod_command(module: str, *flags: str, processes: int, devices: int) -> list[
         flags: Of the module.
         processes: In the pod.
         devices: Of each process.
+        grace: Seconds that the others get after the failure of one.
     """
-    pod = [f"--processes={processes}", f"--devices_per_process={devices}", "--"]
-    return [sys.executable, str(LOCAL_POD), *pod, sys.executable, "-m", module, *flags]
+    pod = [f"--processes={processes}", f"--devices_per_process={devices}", f"--grace={grace}"]
+    return [sys.executable, str(LOCAL_POD), *pod, "--", sys.executable, "-m", module, *flags]
 
 
 def on_full_disk(command: Sequence[str]) -> list[str]:
     """The command where every file ends at 4 kB: a write fails in the middle, as on a full disk."""
     return ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", *command]
+
+
+def on_full_disk_of(process: int, pod: Sequence[str]) -> list[str]:
+    """The pod's command where the disk is full, as `on_full_disk` does it, for one process alone.
+
+    Args:
+        process: Its number.
+        pod: Of `pod_command`.
+    """
+    limited = f'if [ "$JAX_PROCESS_ID" = {process} ]; then ulimit -f 4; fi; exec "$@"'
+    start = list(pod).index("--") + 1
+    return [*pod[:start], "bash", "-c", limited, "limited", *pod[start:]]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 import tiny_training
 from flax import nnx
 from jax.sharding import Mesh, SingleDeviceSharding
-from pods import member, pod_command, started
+from pods import member, on_full_disk_of, pod_command, started
 
 from nasnet_jax.inference import ModelDescription, Preprocessing, save_model
 from nasnet_jax.nn.nasnet import NASNet
@@ -35,9 +36,10 @@ LIMIT = 200
 EPOCH = tiny_training.STEPS_PER_EPOCH
 
 
-def train_command(workdir: Path, model: Path) -> list[str]:
-    config = [f"--config={tiny_training.__file__}", f"--config.init_from={model}"]
-    return pod_command("nasnet_jax.train", *config, f"--workdir={workdir}", processes=2, devices=2)
+def train_command(workdir: Path, model: Path, *, grace: float = 10) -> list[str]:
+    flags = [f"--config={tiny_training.__file__}", f"--config.init_from={model}"]
+    flags.append(f"--workdir={workdir}")
+    return pod_command("nasnet_jax.train", *flags, processes=2, devices=2, grace=grace)
 
 
 def saved(workdir: Path, step: int) -> Callable[[], bool]:
@@ -144,6 +146,29 @@ def test_the_same_command_goes_on_after_a_signal(
     assert pod.returncode == EXIT_CODE, output[-3000:]
     assert f"[0] step {EPOCH}/" not in output
     assert_close(state_of(workdir, goal), state_of(alone, goal))
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_of_one_process_ends_the_pod_and_loses_nothing(
+    told_to_end: Path, model: Path, goal: int, tmp_path: Path
+) -> None:
+    """The other process can write, and waits for the part of the one that cannot."""
+    workdir = shutil.copytree(told_to_end, tmp_path / "run")
+    done = subprocess.run(
+        on_full_disk_of(1, train_command(workdir, model, grace=2)),
+        timeout=90, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    end = done.stdout[-3000:]
+    assert done.returncode not in (0, EXIT_CODE), end
+    place = rf"{re.escape(str(workdir))}/(checkpoints|model) could not be written: .*File too large"
+    assert re.search(rf"^\[1\] Error: .* in {place}", done.stdout, re.MULTILINE), end
+    assert not saved(workdir, goal)()
+    for step in steps_of(told_to_end):
+        jax.tree.map(
+            np.testing.assert_array_equal, *(state_of(w, step) for w in (told_to_end, workdir))
+        )
+    train_here(workdir, model, goal)
+    assert saved(workdir, goal)()
 
 
 @pytest.mark.timeout(300)
