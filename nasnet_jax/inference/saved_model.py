@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
+from nasnet_jax.checkpoint import not_written
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
@@ -69,6 +70,8 @@ def save_model(
     Raises:
         ValueError: If the folder holds something that is not a model, or if the arrays are not
             those of the described network; nothing is written then.
+        OSError: If it cannot be written, for example because the disk is full; what was there
+            before is left.
     """
     target = _absolute(folder)
     network = description.abstract_network()
@@ -91,9 +94,13 @@ def save_model(
             place.rmtree()
         place.mkdir(parents=True)
     multihost_utils.sync_global_devices("nasnet_jax model begun")
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(place / WEIGHTS, weights)
-        checkpointer.wait_until_finished()
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(place / WEIGHTS, weights)
+            checkpointer.wait_until_finished()
+    # Above TensorStore a full disk is a ValueError.
+    except (OSError, ValueError) as error:
+        raise not_written(f"The model in {target}", error) from error
     if jax.process_index() == 0:
         (place / MODEL_FILE).write_text(description.to_json())
         if not remote:
