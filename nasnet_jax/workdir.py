@@ -16,6 +16,20 @@ from nasnet_jax.space.serialization import write_atomically
 CONFIG_FILE = "config.json"
 
 
+def absolute_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder of a run, wherever the process may go later.
+
+    Raises:
+      ValueError: if it is an address such as `gs://`, which would become a folder on this machine.
+    """
+    if "://" in os.fspath(workdir):
+        raise ValueError(
+            f"The workdir {os.fspath(workdir)!r} is no folder. A run writes into a local or mounted "
+            "one: mount the bucket, for example with gcsfuse. docs/pods.md shows how."
+        )
+    return pathlib.Path(os.path.abspath(workdir))
+
+
 def claim_workdir(
     workdir: str | os.PathLike[str], config: ml_collections.ConfigDict
 ) -> pathlib.Path:
@@ -26,7 +40,7 @@ def claim_workdir(
     Raises:
       ValueError: if the folder holds a run with another configuration, or cannot be written.
     """
-    path = pathlib.Path(workdir).absolute()
+    path = absolute_workdir(workdir)
     refusal: ValueError | None = None
     if jax.process_index() == 0:
         try:

@@ -70,22 +70,24 @@ def save_model(
     Raises:
         ValueError: If the folder holds something that is not a model, or if the arrays are not
             those of the described network; nothing is written then.
-        OSError: If it cannot be written, for example because the disk is full; what was there
-            before is left.
+        OSError: If it cannot be written, for example because the disk is full; of a local folder,
+            what was there before is left.
     """
     target = _absolute(folder)
+    remote = _is_remote(target)
     network = description.abstract_network()
     weights = {
         "parameters": _selected(parameters, nnx.state(network, nnx.Param)),
         "statistics": _selected(statistics, nnx.state(network, nnx.BatchStat)),
     }
     if target.exists() and not (target / MODEL_FILE).exists():
-        if not target.is_dir() or any(target.iterdir()):
+        # In a remote folder an interrupted call leaves weights alone.
+        ours = {WEIGHTS} if remote else set()
+        if not target.is_dir() or any(child.name not in ours for child in target.iterdir()):
             raise ValueError(
                 f"{target} holds something that is not a model (it has no {MODEL_FILE}), and is "
                 "left as it is. Choose another folder."
             )
-    remote = _is_remote(target)
     place = target if remote else target.parent / f".{target.name}.incomplete"
     if jax.process_index() == 0:
         # Also what an interrupted call has left; of a remote model, first what makes it one.

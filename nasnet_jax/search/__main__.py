@@ -25,8 +25,10 @@ def main(argv: list[str]) -> None:
     quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
+    from nasnet_jax.workdir import absolute_workdir
 
     with ending_for_people():
+        workdir = str(absolute_workdir(str(_WORKDIR.value)))
         distributed.initialize()
     import jax
 
@@ -37,7 +39,6 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.search.results import BEST_FILE
     from nasnet_jax.space import Architecture
 
-    workdir = os.path.abspath(str(_WORKDIR.value))
     line = ProgressLine()
 
     def on_progress(progress: Progress) -> None:

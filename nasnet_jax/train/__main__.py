@@ -24,14 +24,14 @@ def main(argv: list[str]) -> None:
     quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
+    from nasnet_jax.workdir import absolute_workdir
 
     with ending_for_people():
+        workdir = str(absolute_workdir(str(_WORKDIR.value)))
         distributed.initialize()
     import jax
 
     from nasnet_jax.train.loop import Progress, run
-
-    workdir = os.path.abspath(str(_WORKDIR.value))
 
     def on_progress(progress: Progress) -> None:
         if jax.process_index() > 0:

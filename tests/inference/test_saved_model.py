@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.util
 import json
 import re
@@ -17,7 +18,13 @@ from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nasnet_jax.inference import ModelDescription, read_description, read_model, save_model
+from nasnet_jax.inference import (
+    ModelDescription,
+    read_description,
+    read_model,
+    save_model,
+    saved_model,
+)
 from nasnet_jax.nn.nasnet import NASNet
 
 
@@ -172,6 +179,40 @@ def test_damaged_weights_say_where(tmp_path: Path, model_folder: Path) -> None:
 def test_google_cloud_storage_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="pip install gcsfs"):
         read_model("gs://bucket/model")
+
+
+def test_a_remote_folder_takes_what_an_interrupted_call_began_but_nothing_else(
+    tmp_path: Path,
+    description: ModelDescription,
+    network: NASNet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where a folder cannot be renamed, everything is written in its place.
+    monkeypatch.setattr(saved_model, "_is_remote", lambda path: True)
+    folder = tmp_path / "model"
+    save_model(folder, description, *states(network))
+    (folder / "model.json").unlink()
+    save_model(folder, description, *states(network))
+    assert_equal(read_model(folder)[1], states(network)[0])
+
+    (folder / "model.json").unlink()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="not a model"):
+        save_model(folder, description, *states(network))
+
+
+def test_a_model_that_cannot_be_written_says_where(
+    tmp_path: Path,
+    description: ModelDescription,
+    network: NASNet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
+    with pytest.raises(OSError, match=r"The model in .*/here could not be written: .*No space"):
+        save_model(tmp_path / "here", description, *states(network))
 
 
 def test_a_damaged_description_names_its_file(tmp_path: Path) -> None:
