@@ -79,7 +79,8 @@ class TrainCheckpoints:
             jax.errors.JaxRuntimeError: If it could not because another process is gone.
         """
         if self._failure is not None:
-            raise not_written(f"A checkpoint in {self._manager.directory}", self._failure)
+            failure = self._failure
+            raise not_written(f"A checkpoint in {self._manager.directory}", failure) from failure
 
     def save(self, step: int, state: TrainState, test_accuracy: float | None = None) -> None:
         """Begins to save a state, which may be donated as soon as this returns.
