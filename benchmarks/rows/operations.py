@@ -1,4 +1,4 @@
-"""Single operations with their gradients, in a loop and a switch as the tape has them, alone, in PyTorch.
+"""Single operations with gradients: in a loop and a switch, as the tape has them; alone; in PyTorch.
 
 One core where there is no accelerator, as a device of a search has it.
 """
