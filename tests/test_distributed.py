@@ -153,3 +153,29 @@ def test_death_of_a_process_ends_the_other(start, victim):
     killed = time.monotonic()
     assert both[1 - victim].wait(timeout=60) != 0
     assert time.monotonic() - killed < 30
+
+
+@pytest.mark.timeout(120)
+def test_a_signal_during_a_save_is_not_forgotten(start, tmp_path):
+    """The loops' number of calls is far from the checkpoint's number, which Orbax would ask about."""
+    code = JOINED + (
+        "import os, signal, sys, time\n"
+        "import orbax.checkpoint as ocp\n"
+        "from nasnet_jax.checkpoint import CheckpointManager\n"
+        "from nasnet_jax.preemption import Preempted, preemption\n"
+        f"with preemption() as signals, CheckpointManager({str(tmp_path / 'run')!r}) as manager:\n"
+        "    for _ in range(9):\n"
+        "        signals.check()\n"
+        "    manager.save(1, args=ocp.args.StandardSave({'x': np.zeros(2)}))\n"
+        "    manager.wait_until_finished()\n"
+        "    if jax.process_index() == 0:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(4)  # The runtime looks for signals every second.\n"
+        "    try:\n"
+        "        signals.check()\n"
+        "    except Preempted:\n"
+        "        print('preempted', flush=True)\n"
+    )
+    for process in [start(code, number) for number in range(2)]:
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode == 0 and "preempted" in output, output

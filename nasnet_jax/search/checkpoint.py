@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from nasnet_jax.checkpoint import restore_newest
+from nasnet_jax.checkpoint import CheckpointManager, restore_newest
 from nasnet_jax.search.history import History
 
 FOLDER = "checkpoints"
@@ -22,7 +22,7 @@ class SearchCheckpoints:
     """
 
     def __init__(self, workdir: pathlib.Path, *, keep: int) -> None:
-        self._manager = ocp.CheckpointManager(
+        self._manager = CheckpointManager(
             workdir / FOLDER,
             item_names=("strategy", "history"),
             # A search waits for its checkpoint anyway. In the background, a process of a pod that

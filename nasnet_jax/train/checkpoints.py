@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from nasnet_jax.checkpoint import not_written, restore_newest
+from nasnet_jax.checkpoint import CheckpointManager, not_written, restore_newest
 from nasnet_jax.preemption import Preempted
 from nasnet_jax.train.program import TrainProgram, TrainState
 
@@ -46,7 +46,7 @@ class TrainCheckpoints:
         self._program = program
         self._failure: BaseException | None = None
         self._barrier = ocp.multihost.get_barrier_sync_fn()
-        self._manager = ocp.CheckpointManager(
+        self._manager = CheckpointManager(
             folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),

@@ -64,7 +64,7 @@ def test_work_of_operations_differs_by_what_they_compute():
 
 @given(st.integers(0, 2**32 - 1))
 def test_dense_work_is_at_least_the_networks_own(seed):
-    # The supernet computes all places of a concatenation, so more; depthwise is counted apart.
+    # Behind a stage all places of a concatenation are computed, so more; depthwise is counted apart.
     architecture = sample_architecture(np.random.default_rng(seed), 3).canonical()
     work = child_work(architecture, MACRO)
     macs = cost(architecture, MACRO).macs
@@ -74,7 +74,9 @@ def test_dense_work_is_at_least_the_networks_own(seed):
 def test_work_grows_with_the_square_of_the_filters():
     wide = Macro(num_cells=2, num_filters=16, num_classes=10, image_size=16, uniform_inputs=True)
     small, large = (child_work(cells("conv_3x3"), macro).dense for macro in (MACRO, wide))
-    assert 3.9 < large / small <= 4
+    # All but the stem, whose inputs are the colours.
+    stem = 9 * MACRO.image_channels * MACRO.stem_filters * math.prod(MACRO.stem_size)
+    assert large == 4 * small - 2 * stem
 
 
 def test_rows_wait_for_their_slowest_child():
