@@ -34,8 +34,9 @@ $(INSTALLED): setup.py pyproject.toml constraints/py311.txt constraints/py312.tx
 	  $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]' -c constraints/$$pins.txt
 	touch $@
 
+# Files in their order: by their number of tests, those of pods, few and long, would all come last.
 test: setup
-	$(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile $(TESTS)
+	$(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 parity: setup
 	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)
