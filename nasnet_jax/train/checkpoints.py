@@ -95,6 +95,7 @@ class TrainCheckpoints:
         try:
             self._manager.save(step, args=ocp.args.StandardSave(snapshot), metrics=metrics)
         except Exception:
+            # What failed in the background says more than what Orbax makes of it here.
             self.check()
             raise
 
@@ -120,6 +121,7 @@ class TrainCheckpoints:
         try:
             self._manager.wait_until_finished()
         except Exception:
+            # What failed in the background says more than what Orbax makes of it here.
             self.check()
             raise
         self._manager.close()
