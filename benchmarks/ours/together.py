@@ -36,7 +36,8 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         mean,
         deviation,
     )
-    program = make_child_program(config, search_macro(config, made.image_shape, made.num_classes))
+    macro = search_macro(config, made.image_shape, made.num_classes)
+    program = make_child_program(config, macro, platform=jax.default_backend())
     control = Control(
         first=np.bool_(True),
         start=np.int32(0),

@@ -23,7 +23,7 @@ def measure(options: Options) -> list[Row]:
 def compare(size: ChildSize) -> Row:
     from nasnet_jax.search.child_program import make_child_program
 
-    program = make_child_program(size.config(), size.macro)
+    program = make_child_program(size.config(), size.macro, platform="cpu")
     largest = largest_architecture(size)
     child = program.shapes
     # Gradients are as large as parameters.

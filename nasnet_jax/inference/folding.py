@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from nasnet_jax.nn.layers import BatchNorm, FactorizedReduction, ReluConvNorm
+from nasnet_jax.nn.layers import BatchNorm, FactorizedReduction, ReluConvNorm, ReluSeparableNorm
 from nasnet_jax.nn.nasnet import NASNet
-from nasnet_jax.nn.operations import SeparableConvolution
 
 _PAIRS: dict[type, dict[str, tuple[str, ...]]] = {
     ReluConvNorm: {"norm": ("conv",)},
     FactorizedReduction: {"norm": ("path_1", "path_2")},
-    SeparableConvolution: {"norm_1": ("pointwise_1",), "norm_2": ("pointwise_2",)},
+    ReluSeparableNorm: {"norm": ("pointwise",)},
 }
 """By kind of layer: each normalization, and the convolutions whose concatenated outputs it reads."""
 

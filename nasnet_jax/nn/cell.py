@@ -9,7 +9,7 @@ from flax import nnx
 from nasnet_jax.nn.borders import cell_borders
 from nasnet_jax.nn.drop_path import NEVER_DROPPED, DropPath
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, Projection, ReluConvNorm
-from nasnet_jax.nn.operations import operation
+from nasnet_jax.nn.operations import Operation, operation
 from nasnet_jax.space import Block, Cell, CellWidths, MacroCell
 
 
@@ -25,7 +25,7 @@ class BlockModule(nnx.Module):
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
-        def half(state: int, name: str) -> nnx.Module:
+        def half(state: int, name: str) -> Operation:
             in_features = widths.state_1 if state == 1 else place.filters
             stride = place.stride if state < 2 else 1
             return operation(

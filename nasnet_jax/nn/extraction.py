@@ -46,8 +46,11 @@ def extract_network(
         held = chosen(cell_arrays(searched, reduction=is_reduction))
         for index, target in enumerate(module.blocks):
             for half, operation in enumerate((target.left, target.right)):
-                packing = tape.packings[held[index, half]]
-                nnx.update(operation, packing.unpack(blocks.slots[index, half]))
+                rows = blocks.slots[index, half]
+                packings = tape.table.packings[held[index, half]]
+                for layer, packing in zip(operation.layers, packings, strict=True):
+                    nnx.update(layer, packing.unpack(rows))
+                    rows = rows[packing.rows :]
             if target.projection is not None:
                 nnx.update(target.projection, tape.projection.unpack(blocks.projections[index]))
         if is_reduction:

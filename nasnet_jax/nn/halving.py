@@ -1,85 +1,135 @@
-"""The operations of a reduction cell that halve the size, all of which read its two inputs.
+"""The layers of a reduction cell that halve the size, all of which read its two inputs.
 
 They do not wait for each other, so they run in front of the tape, in a loop over those that there are.
+What is left of their operations, the second layer of a separable convolution, runs on the tape.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasnet_jax.nn.tape import HALVES, CellArrays, Table
+from nasnet_jax.nn.batch_axis import spatial_axes
+from nasnet_jax.nn.buffers import add, add_rows, put, take, take_rows
+from nasnet_jax.nn.layer_table import LayerTable
+from nasnet_jax.nn.tape import CellArrays, chosen
 
 
-def _order(cell: CellArrays) -> tuple[jax.Array, jax.Array]:
-    """The slots `2 * block + half`, those that halve in front, and how many do."""
+class _Operations(NamedTuple):
+    """What a cell's operations halve, with the slots `2 * block + half` along the leading axis.
+
+    Attributes:
+      order: the slots of operations that halve the size, and then the others.
+      number: how many do.
+      inputs: the states that they read.
+      operations: indices into `nasnet_jax.space.OPERATIONS`.
+      norms: the rows of the normalization that ends what halves the size; see `LayerArrays`.
+    """
+
+    order: jax.Array
+    number: jax.Array
+    inputs: jax.Array
+    operations: jax.Array
+    norms: jax.Array
+
+
+def _operations(table: LayerTable, cell: CellArrays) -> _Operations:
     halves = cell.halves.reshape(-1)
-    return jnp.argsort(~halves, stable=True), halves.sum()
-
-
-def _slot(cell: CellArrays, slots: jax.Array, number: jax.Array) -> tuple:
-    """Of one slot: the input that it reads, its operation and its parameters."""
-    return (
-        cell.inputs.reshape(-1)[number],
-        cell.operations.reshape(-1)[number],
-        lax.dynamic_index_in_dim(slots.reshape(-1, *slots.shape[2:]), number, keepdims=False),
+    layers = table.layers(chosen(cell))
+    last = jnp.maximum(layers.halving - 1, 0)[..., None]
+    norms = jnp.take_along_axis(layers.norm, last, axis=-1)
+    return _Operations(
+        order=jnp.argsort(~halves, stable=True),
+        number=halves.sum(),
+        inputs=cell.inputs.reshape(-1),
+        operations=cell.operations.reshape(-1),
+        norms=norms.reshape(-1),
     )
 
 
+def _norm(
+    table: LayerTable, found: _Operations, place: jax.Array, slot: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    norm = found.norms[place]
+    return norm, take_rows(slot, jnp.maximum(norm, 0), table.norm_rows)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def run_halving(table: Table, slots: jax.Array, cell: CellArrays, inputs: jax.Array) -> jax.Array:
-    """What the operations that halve the size make of a reduction cell's inputs.
+def run_halving(
+    table: LayerTable, slots: jax.Array, cell: CellArrays, inputs: jax.Array
+) -> jax.Array:
+    """What the layers that halve the size make of a reduction cell's inputs.
 
     Args:
-      table: the operations at stride 2.
+      table: of the cell's layers.
       slots: `[B, 2, rows, F]`, the parameters of the cell's operations.
       cell: its architecture.
       inputs: `[2, batch, height, width, F]`, states 0 and 1.
 
     Returns:
       `[B, 2, batch, ceil(height / 2), ceil(width / 2), F]`; 0 where the operation does not halve.
+      Both in the order of `nasnet_jax.nn.batch_axis`.
     """
-    order, number = _order(cell)
-    _, batch, height, width, features = inputs.shape
-    size = (HALVES * cell.concat.shape[0], batch, -(-height // 2), -(-width // 2), features)
+    return _run(table, slots, cell, inputs)[0]
 
-    def step(count: jax.Array, halved: jax.Array) -> jax.Array:
-        place = order[count]
-        index, operation, flat = _slot(cell, slots, place)
-        x = lax.dynamic_index_in_dim(inputs, index, keepdims=False)
-        y = lax.switch(operation, table.branches, x, flat)
-        return lax.dynamic_update_index_in_dim(halved, y, place, 0)
 
-    halved = lax.fori_loop(0, number, step, jnp.zeros(size, inputs.dtype))
-    return halved.reshape(*cell.halves.shape, *size[1:])
+def _run(
+    table: LayerTable, slots: jax.Array, cell: CellArrays, inputs: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The result, and the same before normalization, `[2 * B, ...]`."""
+    found = _operations(table, cell)
+    size = list(inputs.shape[1:])
+    for axis in spatial_axes(table.config):
+        size[axis] = -(-size[axis] // 2)
+    flat = slots.reshape(-1, *slots.shape[2:])
+
+    def step(count: jax.Array, carry: tuple) -> tuple[jax.Array, jax.Array]:
+        halved, sums = carry
+        place = found.order[count]
+        slot, x = take(flat, place), take(inputs, found.inputs[place])
+        total = table.halve(found.operations[place], x, slot)
+        norm, norm_rows = _norm(table, found, place, slot)
+        y = table.normalize(norm, total, norm_rows)
+        return put(halved, y, place), put(sums, total, place)
+
+    zeros = jnp.zeros((len(flat), *size), inputs.dtype)
+    halved, sums = lax.fori_loop(0, found.number, step, (zeros, zeros))
+    return halved.reshape(*cell.halves.shape, *size), sums
 
 
 def _forward(
-    table: Table, slots: jax.Array, cell: CellArrays, inputs: jax.Array
+    table: LayerTable, slots: jax.Array, cell: CellArrays, inputs: jax.Array
 ) -> tuple[jax.Array, tuple]:
-    return run_halving(table, slots, cell, inputs), (slots, cell, inputs)
+    halved, sums = _run(table, slots, cell, inputs)
+    return halved, (slots, cell, inputs, sums)
 
 
-def _backward(table: Table, residuals: tuple, g: jax.Array) -> tuple:
-    slots, cell, inputs = residuals
-    order, number = _order(cell)
+def _backward(table: LayerTable, residuals: tuple, g: jax.Array) -> tuple:
+    slots, cell, inputs, sums = residuals
+    found = _operations(table, cell)
     g = g.reshape(-1, *g.shape[2:])
+    flat = slots.reshape(-1, *slots.shape[2:])
 
     def step(count: jax.Array, totals: tuple) -> tuple[jax.Array, jax.Array]:
         g_slots, g_inputs = totals
-        place = order[count]
-        index, operation, flat = _slot(cell, slots, place)
-        x = lax.dynamic_index_in_dim(inputs, index, keepdims=False)
-        g_y = lax.dynamic_index_in_dim(g, place, keepdims=False)
-        g_x, g_flat = lax.switch(operation, table.gradients, x, flat, g_y)
-        g_slots = lax.dynamic_update_index_in_dim(g_slots, g_flat, place, 0)
-        return g_slots, g_inputs.at[index].add(g_x)
+        place = found.order[count]
+        slot, state = take(flat, place), found.inputs[place]
+        norm, norm_rows = _norm(table, found, place, slot)
+        g_total, g_norm = table.normalize_gradient(
+            norm, take(sums, place), norm_rows, take(g, place)
+        )
+        g_x, g_slot = table.halve_gradient(
+            found.operations[place], take(inputs, state), slot, g_total
+        )
+        g_slot = add_rows(g_slot, g_norm, jnp.maximum(norm, 0))
+        return put(g_slots, g_slot, place), add(g_inputs, g_x, state)
 
-    start = jnp.zeros((g.shape[0], *slots.shape[2:]), slots.dtype), jnp.zeros_like(inputs)
-    g_slots, g_inputs = lax.fori_loop(0, number, step, start)
+    start = jnp.zeros_like(flat), jnp.zeros_like(inputs)
+    g_slots, g_inputs = lax.fori_loop(0, found.number, step, start)
     return g_slots.reshape(slots.shape), None, g_inputs
 
 

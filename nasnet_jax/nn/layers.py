@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Hashable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +36,8 @@ class LayerConfig:
       edges: how the strided operations of reduction cells treat the borders of a map; one of
         `nasnet_jax.nn.borders.EDGES`. `same` is TF-slim's and the paper's, the others are those of
         published ports, for networks that run with a port's weights.
-      rolled: whether equal layers in a row run as a loop on TPUs, where that halves the code and
-        costs no time. For the search, whose program holds every operation.
+      batch_last: whether the search's program keeps images as `[height, width, F, batch]`, which is
+        for TPUs; see `nasnet_jax.nn.batch_axis`. Static networks do not look at it.
 
     Raises:
       ValueError: for edges that are not known.
@@ -47,7 +49,7 @@ class LayerConfig:
     norm_epsilon: float = 1e-5
     norm_group: int | None = None
     edges: str = "same"
-    rolled: bool = False
+    batch_last: bool = False
 
     def __post_init__(self) -> None:
         if self.edges not in EDGES:
@@ -167,6 +169,33 @@ class BatchNorm(nnx.Module):
         return normalized.reshape(x.shape).astype(x.dtype)
 
 
+class Layer(Protocol):
+    """What operations are rows of."""
+
+    @property
+    def kind(self) -> Hashable:
+        """What the layer does: layers of one kind differ in their parameters only."""
+        ...
+
+    @property
+    def stride(self) -> int:
+        """Steps between output positions."""
+        ...
+
+    @property
+    def norm(self) -> BatchNorm | None:
+        """The normalization that ends it; None for pooling."""
+        ...
+
+    def before_norm(self, x: jax.Array) -> jax.Array:
+        """What the normalization reads."""
+        ...
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[batch, height, width, in_features]` to `[batch, height/stride, width/stride, features]`."""
+        ...
+
+
 class ReluConvNorm(nnx.Module):
     """The paper's order (A.4): ReLU, convolution, batch normalization."""
 
@@ -194,11 +223,66 @@ class ReluConvNorm(nnx.Module):
             rngs=rngs,
         )
         self.norm = BatchNorm(features, config=config)
-        self.relu = relu
+        self.relu, self.stride = relu, stride
+
+    @property
+    def kind(self) -> Hashable:
+        """Of a `Layer`."""
+        return ReluConvNorm, self.relu, _kind(self.conv)
+
+    def before_norm(self, x: jax.Array) -> jax.Array:
+        """The convolution's output."""
+        return self.conv(nnx.relu(x) if self.relu else x)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[batch, height, width, in_features]` to `[batch, height/stride, width/stride, features]`."""
-        return self.norm(self.conv(nnx.relu(x) if self.relu else x))
+        return self.norm(self.before_norm(x))
+
+
+class ReluSeparableNorm(nnx.Module):
+    """ReLU, depthwise and pointwise convolution with nothing between them (paper, A.4), normalization."""
+
+    def __init__(
+        self,
+        in_features: int,
+        features: int,
+        size: int,
+        *,
+        stride: int = 1,
+        padding: str | Pads = "SAME",
+        config: LayerConfig,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.depthwise = conv(
+            in_features,
+            in_features,
+            (size, size),
+            stride=stride,
+            depthwise=True,
+            padding=padding,
+            config=config,
+            rngs=rngs,
+        )
+        self.pointwise = conv(in_features, features, (1, 1), config=config, rngs=rngs)
+        self.norm = BatchNorm(features, config=config)
+        self.stride = stride
+
+    @property
+    def kind(self) -> Hashable:
+        """Of a `Layer`."""
+        return ReluSeparableNorm, _kind(self.depthwise), _kind(self.pointwise)
+
+    def before_norm(self, x: jax.Array) -> jax.Array:
+        """The pointwise convolution's output."""
+        return self.pointwise(self.depthwise(nnx.relu(x)))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[batch, height, width, in_features]` to `[batch, height/stride, width/stride, features]`."""
+        return self.norm(self.before_norm(x))
+
+
+def _kind(layer: nnx.Conv) -> Hashable:
+    return layer.kernel_shape, layer.strides, layer.kernel_dilation, layer.padding
 
 
 class FactorizedReduction(nnx.Module):

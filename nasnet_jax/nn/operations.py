@@ -2,30 +2,41 @@
 
 There is a module for each form in `nasnet_jax.space.operations`. Each is
 a module from `[batch, height, width, in_features]` to `[batch, ceil(height / stride),
-ceil(width / stride), features]`. Convolutions come as ReLU, convolution, batch normalization, and
+ceil(width / stride), features]`, and a row of layers: static networks call the operation, the search's
+program runs its layers. Convolutions come as ReLU, convolution, batch normalization, and
 separable convolutions twice (paper, A.4). At the borders of the image a strided operation does what its
 cell's `Borders` say, and all others do TensorFlow's SAME.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 
 from nasnet_jax.nn.borders import SAME, Borders
-from nasnet_jax.nn.layers import BatchNorm, LayerConfig, ReluConvNorm, conv
+from nasnet_jax.nn.layers import Layer, LayerConfig, ReluConvNorm, ReluSeparableNorm
 from nasnet_jax.space import operations as forms
 
-Operation = Callable[[jax.Array], jax.Array]
+
+class Operation(nnx.Module):
+    """One layer after the other."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, the first one first; empty where the input is the output."""
+        raise NotImplementedError
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies the operation, with the shapes that this file states."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
 
-class Identity(nnx.Module):
+class Identity(Operation):
     """The input itself; where the shape must change, ReLU, strided 1x1 and normalization (slim)."""
 
     def __init__(
@@ -45,12 +56,13 @@ class Identity(nnx.Module):
             else ReluConvNorm(in_features, features, stride=stride, config=config, rngs=rngs)
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies the operation, with the shapes that the module states."""
-        return x if self.adapt is None else self.adapt(x)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """None, or what changes the shape."""
+        return () if self.adapt is None else (self.adapt,)
 
 
-class Convolution(nnx.Module):
+class Convolution(Operation):
     """ReLU, `size` x `size` convolution, normalization."""
 
     def __init__(
@@ -76,12 +88,13 @@ class Convolution(nnx.Module):
             rngs=rngs,
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies the operation, with the shapes that the module states."""
-        return self.only(x)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """One."""
+        return (self.only,)
 
 
-class FactorizedConvolution(nnx.Module):
+class FactorizedConvolution(Operation):
     """1 x `size`, then `size` x 1, which carries the stride."""
 
     def __init__(
@@ -106,12 +119,37 @@ class FactorizedConvolution(nnx.Module):
             rngs=rngs,
         )
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Two."""
+        return self.row, self.column
+
+
+class Pooling(nnx.Module):
+    """The largest or the mean of windows, as a `Layer`."""
+
+    def __init__(
+        self, kind: Literal["max", "average"], size: int, stride: int, borders: Borders
+    ) -> None:
+        self.pool, self.size, self.stride, self.borders = kind, size, stride, borders
+        self.norm = None
+
+    @property
+    def kind(self) -> Hashable:
+        """Of a `Layer`."""
+        return Pooling, self.pool, self.size, self.stride, self.borders
+
+    def before_norm(self, x: jax.Array) -> jax.Array:
+        """The pooled input."""
+        pool = Borders.max_pool if self.pool == "max" else Borders.average_pool
+        return pool(self.borders, x, self.size, self.stride)
+
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies the operation, with the shapes that the module states."""
-        return self.column(self.row(x))
+        """`[batch, height, width, features]` to `[batch, height/stride, width/stride, features]`."""
+        return self.before_norm(x)
 
 
-class Pool(nnx.Module):
+class Pool(Operation):
     """Pooling; a 1x1 convolution and normalization, without ReLU, only where widths differ."""
 
     def __init__(
@@ -126,25 +164,23 @@ class Pool(nnx.Module):
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
+        self.pooling = Pooling(kind, size, stride, borders)
         self.adapt = (
             None
             if in_features == features
             else ReluConvNorm(in_features, features, relu=False, config=config, rngs=rngs)
         )
-        self.pool = Borders.max_pool if kind == "max" else Borders.average_pool
-        self.size, self.stride, self.borders = size, stride, borders
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies the operation, with the shapes that the module states."""
-        x = self.pool(self.borders, x, self.size, self.stride)
-        return x if self.adapt is None else self.adapt(x)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """One, or two."""
+        return (self.pooling,) if self.adapt is None else (self.pooling, self.adapt)
 
 
-class SeparableConvolution(nnx.Module):
+class SeparableConvolution(Operation):
     """ReLU, depthwise, pointwise, normalization; twice, the stride in the first.
 
-    Nothing stands between depthwise and pointwise (paper, A.4), and the first pointwise
-    convolution already gives `features` channels (slim).
+    The first pointwise convolution already gives `features` channels (slim).
     """
 
     def __init__(
@@ -158,58 +194,21 @@ class SeparableConvolution(nnx.Module):
         config: LayerConfig,
         rngs: nnx.Rngs,
     ) -> None:
-        def depthwise(channels: int, stride: int) -> nnx.Conv:
-            return conv(
-                channels,
-                channels,
-                (size, size),
-                stride=stride,
-                depthwise=True,
-                padding=borders.padding((size, size)) if stride > 1 else "SAME",
-                config=config,
-                rngs=rngs,
-            )
-
-        def pointwise(channels: int) -> nnx.Conv:
-            return conv(channels, features, (1, 1), config=config, rngs=rngs)
-
-        self.depthwise_1, self.pointwise_1 = depthwise(in_features, stride), pointwise(in_features)
-        self.norm_1 = BatchNorm(features, config=config)
-        self.depthwise_2, self.pointwise_2 = depthwise(features, 1), pointwise(features)
-        self.norm_2 = BatchNorm(features, config=config)
-        self.rolled = config.rolled and stride == 1 and in_features == features
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies the operation, with the shapes that the module states."""
-        first = (self.depthwise_1, self.pointwise_1, self.norm_1)
-        second = (self.depthwise_2, self.pointwise_2, self.norm_2)
-        if not self.rolled:
-            return _separable(second, _separable(first, x))
-        graphdef, *states = (*nnx.split(first), nnx.state(second))
-        return lax.platform_dependent(
-            x,
-            states,
-            tpu=functools.partial(_in_a_loop, graphdef),
-            default=functools.partial(_one_by_one, graphdef),
+        self.first = ReluSeparableNorm(
+            in_features,
+            features,
+            size,
+            stride=stride,
+            padding=borders.padding((size, size)) if stride > 1 else "SAME",
+            config=config,
+            rngs=rngs,
         )
+        self.second = ReluSeparableNorm(features, features, size, config=config, rngs=rngs)
 
-
-def _separable(layers: tuple[nnx.Conv, nnx.Conv, BatchNorm], x: jax.Array) -> jax.Array:
-    depthwise, pointwise, norm = layers
-    return norm(pointwise(depthwise(nnx.relu(x))))
-
-
-def _one_by_one(graphdef: nnx.GraphDef, x: jax.Array, states: list[nnx.State]) -> jax.Array:
-    for state in states:
-        x = _separable(nnx.merge(graphdef, state), x)
-    return x
-
-
-def _in_a_loop(graphdef: nnx.GraphDef, x: jax.Array, states: list[nnx.State]) -> jax.Array:
-    def step(x: jax.Array, state: nnx.State) -> tuple[jax.Array, None]:
-        return _separable(nnx.merge(graphdef, state), x), None
-
-    return lax.scan(step, x, jax.tree.map(lambda *parts: jnp.stack(parts), *states))[0]
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Two."""
+        return self.first, self.second
 
 
 def operation(
@@ -221,7 +220,7 @@ def operation(
     borders: Borders = SAME,
     config: LayerConfig,
     rngs: nnx.Rngs,
-) -> nnx.Module:
+) -> Operation:
     """Makes the operation of this name.
 
     Args:
@@ -249,7 +248,7 @@ def operation(
     )
 
 
-_MODULES: dict[type, Callable[..., nnx.Module]] = {
+_MODULES: dict[type, Callable[..., Operation]] = {
     forms.Identity: Identity,
     forms.Convolution: Convolution,
     forms.FactorizedConvolution: FactorizedConvolution,

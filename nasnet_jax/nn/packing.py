@@ -1,16 +1,16 @@
 """Parameters of any of several operations in one buffer.
 
 A slot of a child holds one operation out of 13, and which one is data. Its parameters live in a
-buffer `[rows, F]` with as many rows as the largest of them needs, from which each operation takes its
-own. Every kernel, scale and offset of an operation has F as its last axis, so each is a slice of rows
+buffer `[rows, F]` with as many rows as the largest of them needs, where an operation's layers lie one
+after the other. Every kernel, scale and offset has F as its last axis, so each is a slice of rows
 whose leading axis is split: nothing is moved, where a TPU would have to copy what lies in one vector.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,51 +77,62 @@ class Packing:
         return nnx.merge(self.graphdef, self.unpack(buffer))
 
 
-def initial_slots(packings: Sequence[Packing], chosen: jax.Array, draws: jax.Array) -> jax.Array:
-    """Initial parameters of slots, each of which holds one of several modules.
+def initial_slots(
+    held: Sequence[Sequence[Packing]], chosen: jax.Array, draws: jax.Array
+) -> jax.Array:
+    """Initial parameters of slots, each of which holds one of several rows of modules.
 
-    Computed from a table of where each parameter ends, and not in a branch for each module, which
+    Computed from a table of where each parameter ends, and not in a branch for each, which
     would have to be compiled.
 
     Args:
-      packings: of the modules.
-      chosen: int `[...]`, the module of each slot.
+      held: for each of what a slot may hold, the modules that lie in it one after the other.
+      chosen: int `[...]`, which of them each slot holds.
       draws: truncated normal numbers of deviation 1, `[..., rows, F]`.
 
     Returns:
-      `[..., rows, F]`; 0 behind what a module needs.
+      `[..., rows, F]`; 0 behind what a slot holds.
     """
-    # For each module and each of its parameters: where it starts and stops, and how it begins.
-    table = np.zeros((len(packings), max(len(packing.parts) for packing in packings), 4))
-    for number, packing in enumerate(packings):
-        stop = 0
-        for column, (rows, how) in enumerate(packing.parts):
-            table[number, column] = (stop, stop + rows, *how)
-            stop += rows
-    held = jnp.asarray(table, draws.dtype)[chosen][..., None]
-    row = jnp.arange(draws.shape[-2], dtype=draws.dtype)[:, None]
     total = jnp.zeros_like(draws)
-    for column in range(table.shape[1]):
-        first, end, deviation, constant = jnp.split(held[..., column, :, :], 4, axis=-2)
-        inside = (first <= row) & (row < end)
+    for inside, deviation, constant in _parts(held, chosen, draws.shape[-2], draws.dtype):
         total += jnp.where(inside, deviation * draws + constant, 0.0)
     return total
 
 
 def kernel_mask(
-    packings: Sequence[Packing], chosen: jax.Array, rows: int, features: int
+    held: Sequence[Sequence[Packing]], chosen: jax.Array, rows: int, features: int
 ) -> jax.Array:
-    """1 where a slot holds a kernel of its module, so that L2 decays it, else 0.
+    """1 where a slot holds a kernel, so that L2 decays it, else 0.
 
     Args:
-      packings: of the modules.
-      chosen: int `[...]`, the module of each slot.
+      held: for each of what a slot may hold, the modules that lie in it one after the other.
+      chosen: int `[...]`, which of them each slot holds.
       rows: of a slot.
       features: F.
 
     Returns:
       float32 `[..., rows, F]`.
     """
-    kernels = jnp.array([packing.kernel_rows for packing in packings])[chosen]
-    inside = (jnp.arange(rows) < kernels[..., None]).astype(jnp.float32)
-    return jnp.broadcast_to(inside[..., None], (*inside.shape, features))
+    mask = jnp.zeros((*chosen.shape, rows, 1))
+    for inside, deviation, _ in _parts(held, chosen, rows, mask.dtype):
+        mask += inside & (deviation > 0.0)
+    return jnp.broadcast_to(mask, (*mask.shape[:-1], features))
+
+
+def _parts(
+    held: Sequence[Sequence[Packing]], chosen: jax.Array, rows: int, dtype: Any
+) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
+    """For the first, second, ... parameter of every slot: its rows, and how it starts."""
+    in_order = [[part for packing in packings for part in packing.parts] for packings in held]
+    # For each of what is held and each of its parameters: where it starts and stops, how it begins.
+    table = np.zeros((len(held), max(map(len, in_order)), 4))
+    for number, parts in enumerate(in_order):
+        stop = 0
+        for column, (count, how) in enumerate(parts):
+            table[number, column] = (stop, stop + count, *how)
+            stop += count
+    of_slots = jnp.asarray(table, dtype)[chosen][..., None]
+    row = jnp.arange(rows, dtype=dtype)[:, None]
+    for column in range(table.shape[1]):
+        first, end, deviation, constant = jnp.split(of_slots[..., column, :, :], 4, axis=-2)
+        yield (first <= row) & (row < end), deviation, constant

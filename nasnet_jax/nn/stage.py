@@ -1,9 +1,10 @@
 """The cells of a stage, one after the other: the tape of hidden states and its gradient.
 
 The states of all cells lie in one buffer `[cells, B + 2, batch, height, width, F]`. A loop over the
-cells and their blocks reads two states by index, runs the chosen operations with `lax.switch`, and
-writes a new state. The gradient walks the same tape backwards and recomputes the chosen operation only:
-automatic differentiation would keep the intermediate values of all branches.
+cells and their blocks reads two states by index, runs the layers of the chosen operations with
+`lax.switch`, and writes a new state. The gradient walks the same tape backwards, where automatic
+differentiation would keep the intermediate values of all branches. What each layer makes before its
+normalization is kept, so that no convolution is computed twice.
 
 Values go from place to place in buffers that the loops carry, and are written once: stacked by `scan`,
 each state would be copied at every level of loops, forward and backward, which took half of a child's
@@ -21,12 +22,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from nasnet_jax.nn.batch_axis import images, keep, on_kept
+from nasnet_jax.nn.buffers import add, add_rows, put, put_tree, take, take_rows, take_tree
 from nasnet_jax.nn.convolution import convolution
+from nasnet_jax.nn.layer_table import LayerArrays
 from nasnet_jax.nn.layers import BatchNorm
-from nasnet_jax.nn.tape import HALVES, CellArrays, CellParameters, Tape
-from nasnet_jax.space import OPERATIONS
-
-IDENTITY = OPERATIONS.index("identity")
+from nasnet_jax.nn.tape import HALVES, CellArrays, CellParameters, Tape, chosen
 
 
 class StageParameters(NamedTuple):
@@ -64,12 +65,12 @@ class _Tracks(NamedTuple):
 
     Attributes:
       states: `[cells, B + 2, ...]`, the hidden states.
-      halves: `[cells, B, 2, ...]`, what the operations made, before they are combined.
+      made: `[cells, B, 2, layers, ...]`, what the operations' layers make, before normalization.
       sums: `[cells - 1, 2, ...]`, projected outputs before they are normalized to states 0 and 1.
     """
 
     states: jax.Array
-    halves: jax.Array
+    made: jax.Array
     sums: jax.Array
 
 
@@ -84,72 +85,78 @@ class _Gradients(NamedTuple):
     norms: Any
 
 
-# --- places of a buffer, by the indices of its leading axes
+# --- a block: two operations, each a row of layers, and what combines them
 
 
-def _start(buffer: jax.Array, place: tuple) -> list[jax.Array]:
-    return [jnp.int32(index) for index in (*place, *[0] * (buffer.ndim - len(place)))]
+class _Slot(NamedTuple):
+    """One operation of a block: its layers (see `LayerArrays`) and parameters `[rows, F]`."""
+
+    layers: LayerArrays
+    parameters: jax.Array
 
 
-def _take(buffer: jax.Array, *place: Any) -> jax.Array:
-    rest, ones = buffer.shape[len(place) :], [1] * len(place)
-    return lax.dynamic_slice(buffer, _start(buffer, place), (*ones, *rest)).reshape(rest)
+class _Layer(NamedTuple):
+    """One layer of a slot; see `LayerArrays` and `LayerTable`."""
+
+    kind: jax.Array
+    start: jax.Array
+    norm: jax.Array
+    rows: jax.Array
+    norm_rows: jax.Array
 
 
-def _put(buffer: jax.Array, value: jax.Array, *place: Any) -> jax.Array:
-    value = value.reshape(*[1] * len(place), *value.shape)
-    return lax.dynamic_update_slice(buffer, value, _start(buffer, place))
+def _layer(tape: Tape, slot: _Slot, number: jax.Array) -> _Layer:
+    columns = (slot.layers.kind, slot.layers.start, slot.layers.norm)
+    kind, start, norm = (take(column, number) for column in columns)
+    # Outside of the branches, where the slice would be repeated for every number that it enters.
+    rows = take_rows(slot.parameters, start, tape.table.layer_rows)
+    return _Layer(kind, start, norm, rows, _norm_rows(tape, slot, norm))
 
 
-def _add(buffer: jax.Array, value: jax.Array, *place: Any) -> jax.Array:
-    return _put(buffer, _take(buffer, *place) + value, *place)
+def _norm_rows(tape: Tape, slot: _Slot, norm: jax.Array) -> jax.Array:
+    start = jnp.maximum(norm, 0)
+    return take_rows(slot.parameters, start, tape.table.norm_rows)
 
 
-def _take_tree(tree: Any, *place: Any) -> Any:
-    return jax.tree.map(lambda leaf: _take(leaf, *place), tree)
-
-
-def _put_tree(tree: Any, values: Any, *place: Any) -> Any:
-    return jax.tree.map(lambda leaf, value: _put(leaf, value, *place), tree, values)
-
-
-# --- a block: two operations, and what combines them
-
-
-def _operand(tape: Tape, tracks: _Tracks, cells: CellArrays, place: tuple) -> jax.Array:
-    """What an operation reads: a state, or what it has made already, for the identity."""
-    state = _take(tracks.states, place[0], _take(cells.inputs, *place))
-    if not tape.reduces:
+def _operand(
+    cells: CellArrays, halved: jax.Array | None, states: jax.Array, place: tuple
+) -> jax.Array:
+    """What an operation's first layer reads here: a state, or what the layers in front have made."""
+    cell, number, which = place
+    state = take(states, cell, take(cells.inputs, *place))
+    if halved is None:
         return state
-    return jnp.where(_take(cells.halves, *place), _take(tracks.halves, *place), state)
+    return jnp.where(take(cells.halves, *place), take(halved, number, which), state)
 
 
-def _branch(cells: CellArrays, place: tuple) -> jax.Array:
-    return jnp.where(_take(cells.halves, *place), IDENTITY, _take(cells.operations, *place))
+def _after(tape: Tape, slot: _Slot, total: jax.Array, number: jax.Array) -> jax.Array:
+    """A layer's output from what it had made before normalization."""
+    norm = take(slot.layers.norm, number)
+    return tape.table.normalize(norm, total, _norm_rows(tape, slot, norm))
 
 
 def _combine(tape: Tape, concat: jax.Array, flat: jax.Array, halves: jax.Array) -> jax.Array:
     """`[2, batch, height, width, F]` to a hidden state."""
     return lax.cond(
         concat,
-        lambda flat, halves: tape.projection.module(flat)(halves[0], halves[1]),
+        functools.partial(_concatenation, tape),
         lambda flat, halves: halves[0] + halves[1],
         flat,
         halves,
     )
 
 
+def _concatenation(tape: Tape, flat: jax.Array, halves: jax.Array) -> jax.Array:
+    left, right = images(tape.config, halves)
+    return keep(tape.config, tape.projection.module(flat)(left, right))
+
+
 def _combine_gradient(
-    tape: Tape, concat: jax.Array, flat: jax.Array, halves: jax.Array, g: jax.Array
+    tape: Tape, flat: jax.Array, halves: jax.Array, g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    def concatenated(flat: jax.Array, halves: jax.Array, g: jax.Array) -> tuple:
-        _, vjp = jax.vjp(lambda f, h: tape.projection.module(f)(h[0], h[1]), flat, halves)
-        return vjp(g)
-
-    def added(flat: jax.Array, halves: jax.Array, g: jax.Array) -> tuple:
-        return jnp.zeros_like(flat), jnp.stack((g, g))
-
-    return lax.cond(concat, concatenated, added, flat, halves, g)
+    """Of a concatenation."""
+    _, vjp = jax.vjp(functools.partial(_concatenation, tape), flat, halves)
+    return vjp(g)
 
 
 # --- from a cell's output to the inputs of the two behind it
@@ -175,14 +182,18 @@ def _parts(next_parameters: Any, num_states: int) -> jax.Array:
     return kernel.reshape(*kernel.shape[:2], num_states, -1, kernel.shape[-1])
 
 
-def _project_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _project_part(tape: Tape, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A part of a projection before normalization, in the type in which parts are added."""
-    y = convolution(nnx.relu(x), kernel[None, None].astype(x.dtype), (1, 1), "SAME")
+
+    def project(x: jax.Array) -> jax.Array:
+        return convolution(nnx.relu(x), kernel[None, None].astype(x.dtype), (1, 1), "SAME")
+
+    y = on_kept(tape.config, project)(x)
     return y.astype(jnp.promote_types(y.dtype, jnp.float32))
 
 
 def _normalize(tape: Tape, norm: Any, total: jax.Array, dtype: Any) -> jax.Array:
-    return nnx.merge(_norm_graph(tape), norm)(total.astype(dtype))
+    return on_kept(tape.config, nnx.merge(_norm_graph(tape), norm))(total.astype(dtype))
 
 
 @functools.cache
@@ -208,7 +219,8 @@ def run_stage(
 
     Returns:
       The states of the last cell and of the one before it (None if there is none),
-      `[B + 2, batch, height, width, F]` each.
+      `[B + 2, batch, height, width, F]` each. These and the inputs are in the order of
+      `nasnet_jax.nn.batch_axis`.
     """
     return _ends(_run(tape, parameters, cells, inputs))
 
@@ -222,38 +234,49 @@ def _run(
 ) -> _Tracks:
     num_cells, num_blocks = cells.concat.shape
     num_states, size = num_blocks + 2, inputs.first.shape[1:]
-    branches = tape.table.branches
+    layers = tape.table.layers(chosen(cells))
     outputs = _outputs(cells)
     kernels = _parts(parameters.next, num_states)
 
     def buffer(*places: int) -> jax.Array:
         return jnp.zeros((*places, *size), inputs.first.dtype)
 
-    states = _put(buffer(num_cells, num_states), inputs.first[0], 0, 0)
-    states = _put(states, inputs.first[1], 0, 1)
+    states = put(buffer(num_cells, num_states), inputs.first[0], 0, 0)
+    states = put(states, inputs.first[1], 0, 1)
     if inputs.second is not None:
-        states = _put(states, inputs.second, 1, 1)
-    halves = buffer(num_cells, num_blocks, HALVES)
-    if tape.reduces:
-        halves = _put(halves, inputs.halved, 0)
-    tracks = _Tracks(states, halves, buffer(num_cells - 1, 2))
+        states = put(states, inputs.second, 1, 1)
+    made = buffer(num_cells, num_blocks, HALVES, layers.kind.shape[-1])
+    tracks = _Tracks(states, made, buffer(num_cells - 1, 2))
 
-    def block(cell: jax.Array, number: jax.Array, tracks: _Tracks) -> _Tracks:
-        def half(which: jax.Array, tracks: _Tracks) -> _Tracks:
+    def block(cell: jax.Array, number: jax.Array, carry: tuple) -> tuple[_Tracks, jax.Array]:
+        tracks, halves = carry
+
+        def half(which: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
+            halves, made = so_far
             place = (cell, number, which)
-            operand = _operand(tape, tracks, cells, place)
-            slot = _take(parameters.blocks.slots, *place)
-            made = lax.switch(_branch(cells, place), branches, operand, slot)
-            return tracks._replace(halves=_put(tracks.halves, made, *place))
+            slot = _Slot(take_tree(layers, *place), take(parameters.blocks.slots, *place))
 
-        tracks = lax.fori_loop(0, HALVES, half, tracks)
+            def layer(count: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
+                x, made = so_far
+                this = _layer(tape, slot, count)
+                total = tape.table.before_norm(this.kind, x, this.rows)
+                x = tape.table.normalize(this.norm, total, this.norm_rows)
+                return x, put(made, total, *place, count)
+
+            operand = _operand(cells, inputs.halved, tracks.states, place)
+            ends = (slot.layers.halving, slot.layers.number)
+            x, made = lax.fori_loop(*ends, layer, (operand, made))
+            return put(halves, x, which), made
+
+        halves, made = lax.fori_loop(0, HALVES, half, (halves, tracks.made))
         state = _combine(
             tape,
-            _take(cells.concat, cell, number),
-            _take(parameters.blocks.projections, cell, number),
-            _take(tracks.halves, cell, number),
+            take(cells.concat, cell, number),
+            take(parameters.blocks.projections, cell, number),
+            halves,
         )
-        return tracks._replace(states=_put(tracks.states, state, cell, number + 2))
+        states = put(tracks.states, state, cell, number + 2)
+        return tracks._replace(states=states, made=made), halves
 
     def project(cell: jax.Array, distance: jax.Array, tracks: _Tracks) -> _Tracks:
         """To the current input of the next cell (distance 0), or the previous one of that after it."""
@@ -261,95 +284,129 @@ def _run(
 
         def add_part(count: jax.Array, total: jax.Array) -> jax.Array:
             state = outputs.order[cell, count]
-            part = _project_part(_take(tracks.states, cell, state), _take(kernels, *place, state))
+            x, kernel = take(tracks.states, cell, state), take(kernels, *place, state)
+            part = _project_part(tape, x, kernel)
             return total + part
 
         dtype = tracks.states.dtype
         zeros = jnp.zeros(size, jnp.promote_types(dtype, jnp.float32))
         total = lax.fori_loop(0, outputs.number[cell], add_part, zeros).astype(dtype)
-        norm = _take_tree(parameters.next["norm"], *place)
+        norm = take_tree(parameters.next["norm"], *place)
         state = _normalize(tape, norm, total, dtype)
         return tracks._replace(
-            states=_put(tracks.states, state, cell + distance + 1, distance),
-            sums=_put(tracks.sums, total, *place),
+            states=put(tracks.states, state, cell + distance + 1, distance),
+            sums=put(tracks.sums, total, *place),
         )
 
-    def step(cell: jax.Array, tracks: _Tracks) -> _Tracks:
-        tracks = lax.fori_loop(0, num_blocks, functools.partial(block, cell), tracks)
+    def step(cell: jax.Array, carry: tuple) -> tuple[_Tracks, jax.Array]:
+        tracks, halves = lax.fori_loop(0, num_blocks, functools.partial(block, cell), carry)
         if num_cells == 1:
-            return tracks
+            return tracks, halves
         behind = jnp.minimum(2, num_cells - 1 - cell)
-        return lax.fori_loop(0, behind, functools.partial(project, cell), tracks)
+        return lax.fori_loop(0, behind, functools.partial(project, cell), tracks), halves
 
-    return lax.fori_loop(0, num_cells, step, tracks)
+    return lax.fori_loop(0, num_cells, step, (tracks, buffer(HALVES)))[0]
 
 
 def _forward(
     tape: Tape, parameters: StageParameters, cells: CellArrays, inputs: StageInputs
 ) -> tuple[tuple[jax.Array, jax.Array | None], tuple]:
     tracks = _run(tape, parameters, cells, inputs)
-    return _ends(tracks), (parameters, cells, tracks)
+    return _ends(tracks), (parameters, cells, inputs.halved, tracks)
 
 
 def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
-    parameters, cells, tracks = residuals
+    parameters, cells, halved, tracks = residuals
     num_cells, num_blocks = cells.concat.shape
     num_states, dtype = num_blocks + 2, tracks.states.dtype
-    gradients = tape.table.gradients
+    layers = tape.table.layers(chosen(cells))
     outputs = _outputs(cells)
     kernels = _parts(parameters.next, num_states)
 
     def block(cell: jax.Array, count: jax.Array, found: _Gradients) -> _Gradients:
         number = num_blocks - 1 - count
-        g_projection, g_halves = _combine_gradient(
-            tape,
-            _take(cells.concat, cell, number),
-            _take(parameters.blocks.projections, cell, number),
-            _take(tracks.halves, cell, number),
-            _take(found.states, cell, number + 2),
+
+        def slot_at(which: jax.Array) -> tuple[tuple, _Slot]:
+            place = (cell, number, which)
+            slots = parameters.blocks.slots
+            return place, _Slot(take_tree(layers, *place), take(slots, *place))
+
+        def after(place: tuple, slot: _Slot, count: jax.Array) -> jax.Array:
+            """What so many layers have made."""
+            return lax.cond(
+                count > slot.layers.halving,
+                lambda: _after(tape, slot, take(tracks.made, *place, count - 1), count - 1),
+                lambda: _operand(cells, halved, tracks.states, place),
+            )
+
+        def concatenated(flat: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+            def again(which: jax.Array, halves: jax.Array) -> jax.Array:
+                place, slot = slot_at(which)
+                return put(halves, after(place, slot, slot.layers.number), which)
+
+            halves = jnp.zeros((HALVES, *g.shape), dtype)
+            halves = lax.fori_loop(0, HALVES, again, halves)
+            return _combine_gradient(tape, flat, halves, g)
+
+        g_projection, g_halves = lax.cond(
+            take(cells.concat, cell, number),
+            concatenated,
+            lambda flat, g: (jnp.zeros_like(flat), jnp.stack((g, g))),
+            take(parameters.blocks.projections, cell, number),
+            take(found.states, cell, number + 2),
         )
 
         def half(which: jax.Array, found: _Gradients) -> _Gradients:
-            place = (cell, number, which)
-            operand = _operand(tape, tracks, cells, place)
-            slot, g_half = _take(parameters.blocks.slots, *place), _take(g_halves, which)
-            branch = _branch(cells, place)
-            g_operand, g_slot = lax.switch(branch, gradients, operand, slot, g_half)
-            if tape.reduces:
-                # What was ready has read no state.
-                g_operand = jnp.where(_take(cells.halves, *place), 0.0, g_operand)
+            place, slot = slot_at(which)
+
+            def layer(count: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
+                g, g_slot = so_far
+                last = slot.layers.number - 1 - count
+                this = _layer(tape, slot, last)
+                g_total, g_norm = tape.table.normalize_gradient(
+                    this.norm, take(tracks.made, *place, last), this.norm_rows, g
+                )
+                x = after(place, slot, last)
+                g_x, g_rows = tape.table.before_norm_gradient(this.kind, x, this.rows, g_total)
+                g_slot = add_rows(g_slot, g_rows, this.start)
+                return g_x, add_rows(g_slot, g_norm, jnp.maximum(this.norm, 0))
+
+            so_far = (take(g_halves, which), jnp.zeros_like(slot.parameters))
+            layers_here = slot.layers.number - slot.layers.halving
+            g_operand, g_slot = lax.fori_loop(0, layers_here, layer, so_far)
+            found = found._replace(slots=put(found.slots, g_slot, *place))
+            if found.halved is not None:
+                # The first cell comes last, and its cotangents remain.
+                ready = take(cells.halves, *place)
+                found = found._replace(halved=put(found.halved, g_operand, number, which))
+                g_operand = jnp.where(ready, 0.0, g_operand)
             return found._replace(
-                states=_add(found.states, g_operand, cell, _take(cells.inputs, *place)),
-                slots=_put(found.slots, g_slot, *place),
+                states=add(found.states, g_operand, cell, take(cells.inputs, *place))
             )
 
         found = lax.fori_loop(0, HALVES, half, found)
-        if found.halved is not None:
-            # The first cell comes last, and its cotangents remain.
-            found = found._replace(halved=_put(found.halved, g_halves, number))
-        return found._replace(projections=_put(found.projections, g_projection, cell, number))
+        return found._replace(projections=put(found.projections, g_projection, cell, number))
 
     def project(cell: jax.Array, distance: jax.Array, found: _Gradients) -> _Gradients:
         """Of what made a cell's current input (distance 0), or its previous one."""
         place, source = (cell - 1, distance), cell - 1 - distance
-        norm, total = _take_tree(parameters.next["norm"], *place), _take(tracks.sums, *place)
+        norm, total = take_tree(parameters.next["norm"], *place), take(tracks.sums, *place)
         _, normalize_vjp = jax.vjp(
             lambda norm, total: _normalize(tape, norm, total, dtype), norm, total
         )
-        g_norm, g_total = normalize_vjp(_take(found.states, cell, distance))
+        g_norm, g_total = normalize_vjp(take(found.states, cell, distance))
 
         def add_part(count: jax.Array, so_far: tuple) -> tuple:
             g_states, g_kernels = so_far
             state = outputs.order[source, count]
-            _, vjp = jax.vjp(
-                _project_part, _take(tracks.states, source, state), _take(kernels, *place, state)
-            )
+            x, kernel = take(tracks.states, source, state), take(kernels, *place, state)
+            _, vjp = jax.vjp(functools.partial(_project_part, tape), x, kernel)
             g_state, g_kernel = vjp(g_total.astype(jnp.promote_types(dtype, jnp.float32)))
-            return _add(g_states, g_state, source, state), _put(g_kernels, g_kernel, *place, state)
+            return add(g_states, g_state, source, state), put(g_kernels, g_kernel, *place, state)
 
         so_far = (found.states, found.kernels)
         so_far = lax.fori_loop(0, outputs.number[source], add_part, so_far)
-        norms = _put_tree(found.norms, g_norm, *place)
+        norms = put_tree(found.norms, g_norm, *place)
         return found._replace(states=so_far[0], kernels=so_far[1], norms=norms)
 
     def step(count: jax.Array, found: _Gradients) -> _Gradients:
@@ -360,12 +417,12 @@ def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
         in_front = jnp.minimum(2, cell)
         return lax.fori_loop(0, in_front, functools.partial(project, cell), found)
 
-    g_states = _put(jnp.zeros_like(tracks.states), g_ends[0], num_cells - 1)
+    g_states = put(jnp.zeros_like(tracks.states), g_ends[0], num_cells - 1)
     if num_cells > 1:
-        g_states = _put(g_states, g_ends[1], num_cells - 2)
+        g_states = put(g_states, g_ends[1], num_cells - 2)
     found = _Gradients(
         states=g_states,
-        halved=jnp.zeros_like(tracks.halves[0]) if tape.reduces else None,
+        halved=None if halved is None else jnp.zeros_like(halved),
         slots=jnp.zeros_like(parameters.blocks.slots),
         projections=jnp.zeros_like(parameters.blocks.projections),
         kernels=jnp.zeros_like(kernels),

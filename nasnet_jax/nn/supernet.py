@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from nasnet_jax.nn.batch_axis import images, keep
 from nasnet_jax.nn.halving import run_halving
 from nasnet_jax.nn.heads import Head
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
@@ -159,13 +160,13 @@ class Supernet:
         return mask
 
     def __call__(
-        self, parameters: Parameters, architecture: ArchitectureArrays, images: jax.Array
+        self, parameters: Parameters, architecture: ArchitectureArrays, x: jax.Array
     ) -> jax.Array:
-        """Logits `[batch, classes]` of `[batch, height, width, channels]` images.
+        """Logits `[batch, classes]` of images `x`, `[batch, height, width, channels]`.
 
         Batch normalization uses the statistics of the batch.
         """
-        stem = _module(lambda: _stem(self), parameters["stem"])(images)
+        stem = _module(lambda: _stem(self), parameters["stem"])(x)
         current, previous = stem, stem
         for stage in range(self.macro.num_reductions + 1):
             weights = parameters[f"stage_{stage}"]
@@ -177,8 +178,10 @@ class Supernet:
             inputs = self._inputs(stage, weights, cells, jnp.stack(projected), current)
             after = StageParameters(weights["blocks"], weights.get("next"))
             last, before = run_stage(self.tape(stage), after, cells, inputs)
-            previous = current if before is None else _concatenate(before, cells.outputs[-2])
-            current = _concatenate(last, cells.outputs[-1])
+            previous = current
+            if before is not None:
+                previous = _concatenate(images(self.config, before), cells.outputs[-2])
+            current = _concatenate(images(self.config, last), cells.outputs[-1])
         pooled = nnx.relu(current).mean((1, 2))
         return _module(lambda: _head(self), parameters["head"])(pooled)
 
@@ -218,20 +221,26 @@ class Supernet:
             bring = self._reduce if tape.reduces else self._project
             second = bring(stage, weights["previous"], before)
         if not tape.reduces:
-            return StageInputs(projected, second, None)
+            return StageInputs(self._keep(projected), self._keep(second), None)
         reduction = jax.tree.map(lambda x: x[0], cells)
-        halved = run_halving(tape.halving, weights["blocks"].slots[0], reduction, projected)
+        slots = weights["blocks"].slots[0]
+        halved = run_halving(tape.table, slots, reduction, self._keep(projected))
+        size = images(self.config, halved).shape[2:]
 
-        def unused(_: None, slot: tuple) -> tuple[None, jax.Array]:
-            is_output, state, x = slot
+        def unused(_: None, of_input: tuple) -> tuple[None, jax.Array]:
+            is_output, state, x = of_input
             return None, lax.cond(
                 is_output > 0,
                 lambda: self._reduce(stage, state, x),
-                lambda: jnp.zeros(halved.shape[2:], x.dtype),
+                lambda: jnp.zeros(size, x.dtype),
             )
 
-        slots = (reduction.outputs[:2], weights["unused"], projected)
-        return StageInputs(lax.scan(unused, None, slots)[1], second, halved)
+        both = (reduction.outputs[:2], weights["unused"], projected)
+        first = lax.scan(unused, None, both)[1]
+        return StageInputs(self._keep(first), self._keep(second), halved)
+
+    def _keep(self, x: jax.Array | None) -> jax.Array | None:
+        return None if x is None else keep(self.config, x)
 
 
 def _concatenate(states: jax.Array, outputs: jax.Array) -> jax.Array:

@@ -1,14 +1,13 @@
 """What the cells of a stage are made of, as data: their architecture, operations and parameters.
 
 `nasnet_jax.nn.stage` runs them. A reduction cell's operations on its two inputs halve the size, all
-others do not. The former run first (`nasnet_jax.nn.halving`), so that a reduction cell and the normal
-cells behind it have one tape and share its branches.
+others do not. The layers that do it run first (`nasnet_jax.nn.halving`), so that a reduction cell and
+the normal cells behind it have one tape and share its branches.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,13 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from nasnet_jax.nn.layer_table import LayerTable
 from nasnet_jax.nn.layers import LayerConfig, Projection
-from nasnet_jax.nn.operations import operation
 from nasnet_jax.nn.packing import Packing, initial_slots, kernel_mask
 from nasnet_jax.space import OPERATIONS, Cell
 
 HALVES = 2
-IDENTITY = OPERATIONS.index("identity")
 
 
 class CellArrays(NamedTuple):
@@ -55,54 +53,6 @@ class CellParameters(NamedTuple):
     projections: Any
 
 
-class Table(NamedTuple):
-    """The 13 operations at one stride; static and hashable, so that equal ones share their packings.
-
-    Attributes:
-      features: F of the cell.
-      stride: 1, or 2 for those that halve the size.
-      config: what all layers have in common.
-    """
-
-    features: int
-    stride: int
-    config: LayerConfig
-
-    @property
-    def packings(self) -> Sequence[Packing]:
-        """How the parameters of each operation lie in a slot."""
-        return _packings(self)
-
-    @property
-    def branches(self) -> list[Callable[[jax.Array, jax.Array], jax.Array]]:
-        """For each operation the function of `[batch, height, width, F]` and of its slot."""
-        return [functools.partial(_apply, packing) for packing in self.packings]
-
-    @property
-    def gradients(self) -> list[Callable[..., tuple[jax.Array, jax.Array]]]:
-        """For each operation, from its input, slot and cotangent the cotangents of the first two."""
-        return [functools.partial(_gradient, branch) for branch in self.branches]
-
-
-@functools.cache
-def _packings(table: Table) -> tuple[Packing, ...]:
-    def make(name: str) -> nnx.Module:
-        features, stride, config = table
-        rngs = nnx.Rngs(0)
-        return operation(name, features, features, stride, config=config, rngs=rngs)
-
-    return tuple(Packing(functools.partial(make, name)) for name in OPERATIONS)
-
-
-def _apply(packing: Packing, x: jax.Array, flat: jax.Array) -> jax.Array:
-    return packing.module(flat)(x)
-
-
-def _gradient(branch: Callable, x: jax.Array, flat: jax.Array, g: jax.Array) -> tuple:
-    _, vjp = jax.vjp(branch, x, flat)
-    return vjp(g)
-
-
 class Tape(NamedTuple):
     """The cells of a stage, which have one shape; static and hashable.
 
@@ -117,50 +67,36 @@ class Tape(NamedTuple):
     config: LayerConfig
 
     @property
-    def table(self) -> Table:
-        """The operations that keep the size."""
-        return Table(self.features, 1, self.config)
-
-    @property
-    def halving(self) -> Table:
-        """The operations that halve it, on the two inputs of a reduction cell."""
-        return Table(self.features, 2, self.config)
-
-    @property
-    def packings(self) -> Sequence[Packing]:
-        """Of all that a slot may hold; see `chosen`."""
-        return (*self.table.packings, *self.halving.packings)
+    def table(self) -> LayerTable:
+        """The layers that a slot may hold."""
+        return LayerTable(self.features, self.config)
 
     @property
     def projection(self) -> Packing:
         """For blocks that concatenate."""
         return _projection_packing(self)
 
-    @property
-    def rows(self) -> int:
-        """Of a slot: those of the largest operation."""
-        return max(packing.rows for packing in self.packings)
-
     def shapes(self, num_cells: int, num_blocks: int) -> CellParameters:
         """Shapes and types of the parameters of so many cells, along a leading axis."""
         many, last = (num_cells, num_blocks), self.features
         return CellParameters(
-            jax.ShapeDtypeStruct((*many, HALVES, self.rows, last), jnp.float32),
+            jax.ShapeDtypeStruct((*many, HALVES, self.table.rows, last), jnp.float32),
             jax.ShapeDtypeStruct((*many, self.projection.rows, last), jnp.float32),
         )
 
     def init(self, draws: CellParameters, cells: CellArrays) -> CellParameters:
         """Initial parameters from truncated normal numbers of deviation 1 in their shapes."""
-        slots = initial_slots(self.packings, chosen(cells), draws.slots)
+        slots = initial_slots(self.table.packings, chosen(cells), draws.slots)
         projected = jnp.zeros(cells.concat.shape, jnp.int32)
-        projections = initial_slots([self.projection], projected, draws.projections)
+        projections = initial_slots([[self.projection]], projected, draws.projections)
         return CellParameters(slots, projections)
 
     def kernels(self, cells: CellArrays) -> CellParameters:
         """1 where a parameter is a kernel in use, so that L2 decays it, else 0."""
-        slots = kernel_mask(self.packings, chosen(cells), self.rows, self.features)
+        rows, table = self.projection.rows, self.table
+        slots = kernel_mask(table.packings, chosen(cells), table.rows, self.features)
         projected = jnp.zeros(cells.concat.shape, jnp.int32)
-        projections = kernel_mask([self.projection], projected, self.projection.rows, self.features)
+        projections = kernel_mask([[self.projection]], projected, rows, self.features)
         return CellParameters(slots, projections * cells.concat[..., None, None])
 
 
@@ -170,7 +106,7 @@ def _projection_packing(tape: Tape) -> Packing:
 
 
 def chosen(cells: CellArrays) -> Any:
-    """Which of a tape's `packings` each slot holds, `[..., B, 2]`."""
+    """Which row of the `LayerTable` each slot holds, `[..., B, 2]`."""
     return cells.operations + len(OPERATIONS) * cells.halves
 
 

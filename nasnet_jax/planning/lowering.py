@@ -103,7 +103,7 @@ def lower_search(
             lambda x: jax.ShapeDtypeStruct((children, *x.shape), x.dtype, sharding=by_child), tree
         )
 
-    program = make_child_program(config, size.macro)
+    program = make_child_program(config, size.macro, platform=devices[0].platform)
     one = architecture_arrays(
         Architecture.from_decisions(np.zeros(10 * config.num_blocks, np.int32))
     )

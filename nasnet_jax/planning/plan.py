@@ -209,9 +209,9 @@ def training_text(
     counted = cost(architecture, macro)
     images = config.epochs * _training_images(config)
     speed = data_sheet_speed(topology.chip, num_filters=macro.num_filters)
-    # Unlike the search's tape, a static network computes nothing twice without remat.
-    once = speed.seconds_per_image(child_work(architecture, macro)) * (PASSES - 1) / PASSES
-    hours = images * once * (PASSES / (PASSES - 1) if config.remat else 1) / devices / 3600
+    once = speed.seconds_per_image(child_work(architecture, macro))
+    # With remat the forward pass is computed twice.
+    hours = images * once * ((PASSES + 1) / PASSES if config.remat else 1) / devices / 3600
     # Parameters, the optimizer's one copy of them (two of RMSProp), and moving averages.
     copies = 2 + (config.optimizer.name == "rmsprop") + (config.ema_decay > 0)
     rows = [

@@ -6,14 +6,13 @@ The model: training on one image takes
 
 for the three numbers of `nasnet_jax.planning.work`. From a data sheet, with the assumptions below,
 
-    D = peak operations a second * MATRIX_SHARE * min(1, F / 128) / 8
-    W = D's peak without matrix units, 1/16 of it, likewise / 8
+    D = peak operations a second * MATRIX_SHARE * min(1, F / 128) / 6
+    W = D's peak without matrix units, 1/16 of it, likewise / 6
     E = memory bandwidth * MEMORY_SHARE / (bytes of a number * MOVES)
 
-where 8 is two operations for a multiply-add, in four passes: forward, again in the backward pass
-(the tape recomputes operations), and both gradients. F / 128 is how much of a matrix unit so few
-channels fill. These shares are assumptions until somebody has measured them on such a chip;
-`calibrate` measures D, W and E where it runs. An evaluated image counts a quarter.
+where 6 is two operations for a multiply-add, in three passes: forward and both gradients. F / 128 is
+how much of a matrix unit so few channels fill. These shares are assumptions until somebody has measured
+them on such a chip; `calibrate` measures D, W and E where it runs. An evaluated image counts a third.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ VECTOR_SHARE = 1 / 16
 MOVES = 8
 """Times that a number which the forward pass writes crosses the memory's bus in a training step."""
 
-PASSES = 4
+PASSES = 3
 EVALUATION = 1 / PASSES
 """An evaluated image's share of a trained one's time."""
 

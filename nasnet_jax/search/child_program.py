@@ -109,7 +109,10 @@ class ChildProgram:
 
     def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Child:
         """A new child."""
-        parameters, _ = ravel_pytree(self.supernet.init(key, architecture))
+        # Made before they become one vector: a TPU's compiler would make each of them within the one
+        # operation that writes the vector, whose code is six times as large.
+        parameters = lax.optimization_barrier(self.supernet.init(key, architecture))
+        parameters, _ = ravel_pytree(parameters)
         return Child(parameters, self.optimizer.init(parameters), jnp.array(True))
 
     @property
@@ -241,11 +244,19 @@ class ChildProgram:
         return child._replace(finite=finite), Result(correct, finite)
 
 
-def make_child_program(config: ml_collections.ConfigDict, macro: Macro) -> ChildProgram:
-    """The program of a search's configuration, for networks of this skeleton."""
+def make_child_program(
+    config: ml_collections.ConfigDict, macro: Macro, *, platform: str
+) -> ChildProgram:
+    """The program of a search's configuration.
+
+    Args:
+      config: of the search.
+      macro: the skeleton of its networks.
+      platform: of the devices, as JAX calls it.
+    """
     child = config.child
     dtype = jnp.bfloat16 if child.bfloat16 else None
-    layers = LayerConfig(dtype=dtype, track_statistics=False, rolled=True)
+    layers = LayerConfig(dtype=dtype, track_statistics=False, batch_last=platform == "tpu")
     return ChildProgram(
         supernet=Supernet(macro, config.num_blocks, layers),
         batch_size=child.batch_size,

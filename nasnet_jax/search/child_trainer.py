@@ -92,7 +92,7 @@ class ChildTrainer:
         child = config.child
         self.mesh = mesh
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
-        self._program = make_child_program(config, self.macro)
+        self._program = make_child_program(config, self.macro, platform=mesh.devices.flat[0].platform)
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
         )

@@ -109,7 +109,7 @@ def test_symmetric_windows_begin_a_pixel_earlier_where_sides_are_even(name):
     if name.startswith("sep"):
         # The second convolution would see what the first made of the zeros.
         found, expected = (
-            np.asarray(module.depthwise_1(jnp.asarray(data)))
+            np.asarray(module.first.depthwise(jnp.asarray(data)))
             for module, data in ((strided(name, SYMMETRIC), x), (same, longer))
         )
         expected = expected[:, 1:4, 1:3]

@@ -29,7 +29,7 @@ def packing(name: str, stride: int = 1) -> Packing:
 
 
 def started(packed: Packing, draw: jax.Array) -> jax.Array:
-    return initial_slots([packed], jnp.array(0), draw)
+    return initial_slots([[packed]], jnp.array(0), draw)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -116,15 +116,22 @@ def test_module_computes_with_the_buffer():
     np.testing.assert_array_equal(packed.module(buffer)(images), expected(images))
 
 
-def test_each_slot_starts_as_the_module_that_it_holds():
-    packings = [packing(name) for name in OPERATIONS]
-    rows = max(packed.rows for packed in packings) + 3
-    draws = jax.random.normal(jax.random.key(0), (2, len(packings), rows, FEATURES))
-    held = jnp.stack([jnp.arange(len(packings)), jnp.arange(len(packings))[::-1]])
-    slots = initial_slots(packings, held, draws)
-    decayed = kernel_mask(packings, held, rows, FEATURES)
-    for place in np.ndindex(held.shape):
-        packed = packings[held[place]]
-        np.testing.assert_array_equal(slots[place], started(packed, draws[place]))
-        kernels = np.arange(rows)[:, None] < packed.kernel_rows
-        np.testing.assert_array_equal(decayed[place], np.repeat(kernels, FEATURES, 1))
+def test_each_slot_starts_as_the_modules_that_it_holds():
+    held = [[packing(name) for name in names] for names in zip(OPERATIONS, OPERATIONS[::-1], strict=True)]
+    rows = max(sum(packed.rows for packed in packings) for packings in held) + 3
+    draws = jax.random.normal(jax.random.key(0), (2, len(held), rows, FEATURES))
+    chosen = jnp.stack([jnp.arange(len(held)), jnp.arange(len(held))[::-1]])
+    slots = initial_slots(held, chosen, draws)
+    decayed = kernel_mask(held, chosen, rows, FEATURES)
+    for place in np.ndindex(chosen.shape):
+        start = 0
+        for packed in held[chosen[place]]:
+            end = start + packed.rows
+            expected = started(packed, draws[place][start:end])
+            np.testing.assert_array_equal(slots[place][start:end], expected)
+            kernels = np.arange(packed.rows)[:, None] < packed.kernel_rows
+            kernels = np.repeat(kernels, FEATURES, 1)
+            np.testing.assert_array_equal(decayed[place][start:end], kernels)
+            start = end
+        np.testing.assert_array_equal(slots[place][start:], 0.0)
+        np.testing.assert_array_equal(decayed[place][start:], 0.0)

@@ -109,7 +109,7 @@ def test_seconds_of_a_child_in_closed_form():
     size = search_size(config)
     work = Work(dense=1e6)
     seconds = child_seconds(SPEED, work, size, batch_size=128, epochs=20)
-    assert seconds == pytest.approx(1e-6 * (20 * 351 * 128 + 0.25 * 40 * 128))
+    assert seconds == pytest.approx(1e-6 * (20 * 351 * 128 + 40 * 128 / 3))
 
 
 def test_better_chips_are_faster():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -59,9 +60,27 @@ def state_of(workdir: Path, step: int) -> Any:
         return checkpointer.restore(folder, args=ocp.args.StandardRestore(fallback_sharding=here))
 
 
-def assert_close(first: Any, second: Any) -> None:
-    """Equal but for the order of sums, whose last bits grow from step to step (1e-7 was seen)."""
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), first, second)
+def distance(first: Any, second: Any) -> float:
+    """The norm of the difference of two states' real numbers."""
+
+    def square(a: jax.Array, b: jax.Array) -> float:
+        if not jnp.issubdtype(a.dtype, jnp.inexact):
+            return 0.0
+        return float(np.sum(np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64))))
+
+    return float(np.sqrt(sum(jax.tree.leaves(jax.tree.map(square, first, second)))))
+
+
+def assert_same_training(workdir: Path, alone: Path, step: int, goal: int) -> None:
+    """Equal but for the order of sums, whose last bits grow from step to step.
+
+    Measured by what an epoch of six steps changes: one step more or less, or a step on other
+    images, is a tenth of that or more. 4e-7 of it was seen.
+    """
+    expected = state_of(alone, step)
+    epoch = distance(state_of(alone, goal), state_of(alone, goal - EPOCH))
+    assert int(state_of(workdir, step)["step"]) == int(expected["step"]) == step
+    assert distance(state_of(workdir, step), expected) < 0.02 * epoch
 
 
 class Enough(Exception):
@@ -130,8 +149,10 @@ def alone(goal: int, model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.mark.timeout(300)
-def test_two_processes_train_as_one_does_on_as_many_devices(told_to_end: Path, alone: Path) -> None:
-    assert_close(state_of(told_to_end, EPOCH), state_of(alone, EPOCH))
+def test_two_processes_train_as_one_does_on_as_many_devices(
+    told_to_end: Path, alone: Path, goal: int
+) -> None:
+    assert_same_training(told_to_end, alone, EPOCH, goal)
 
 
 @pytest.mark.timeout(300)
@@ -145,7 +166,7 @@ def test_the_same_command_goes_on_after_a_signal(
         output, _ = pod.communicate(timeout=LIMIT)
     assert pod.returncode == EXIT_CODE, output[-3000:]
     assert f"[0] step {EPOCH}/" not in output
-    assert_close(state_of(workdir, goal), state_of(alone, goal))
+    assert_same_training(workdir, alone, goal, goal)
 
 
 @pytest.mark.timeout(300)
@@ -185,7 +206,7 @@ def test_one_process_on_two_devices_goes_on_with_the_training_of_two_on_four(
     two = Mesh(np.array(jax.devices()[:2]), ("data",))
     monkeypatch.setattr(loop, "make_mesh", lambda config: two)
     train_here(workdir, model, goal)
-    assert_close(state_of(workdir, goal), state_of(alone, goal))
+    assert_same_training(workdir, alone, goal, goal)
 
 
 @pytest.mark.timeout(300)

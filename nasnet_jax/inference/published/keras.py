@@ -102,7 +102,7 @@ def _numbered(group: h5py.Group) -> Tensors:
 def names(layer: Layer) -> dict[str, str]:
     """Keras' names of a layer's arrays."""
     arrays = _ARRAYS[layer.kind]
-    if layer.part[0] == "blocks" and layer.part[-1] in ("pointwise_1", "pointwise_2"):
+    if layer.part[0] == "blocks" and layer.part[-1] == "pointwise":
         arrays = {"kernel": "pointwise_kernel"}
     return {ours: f"{_layer_name(layer)}/{theirs}" for ours, theirs in arrays.items()}
 
@@ -122,11 +122,11 @@ def _layer_name(layer: Layer) -> str:
             return f"adjust_conv_{path[-1]}_{cell}"
         case ("input_1", "norm"):
             return f"adjust_bn_{cell}"
-        case ("blocks", int(block), side, str(step)):
+        case ("blocks", int(block), side, *_):
             # Keras calls the separable convolution of the reduction cell's fifth block "left4".
             number = 4 if (kind, block) == ("reduction", 4) else block + 1
-            norm = "_bn" if step.startswith("norm") else ""
-            return f"separable_conv_{step[-1]}{norm}_{kind}_{side}{number}_{cell}"
+            norm = "_bn" if layer.kind == "norm" else ""
+            return f"separable_conv_{layer.turn}{norm}_{kind}_{side}{number}_{cell}"
     raise KeyError(layer.path)
 
 

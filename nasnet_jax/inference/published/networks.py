@@ -50,7 +50,7 @@ class Layer:
         kind: What it is; a `depthwise` kernel is `[height, width, 1, channels]` here.
         cell: The cell that it belongs to, or `None` in the stem and the head.
         part: Where it is in that cell, or in the network: `("input_0", "conv")`,
-            `("input_1", "path_1")`, `("blocks", 0, "left", "depthwise_1")`, `("stem", "norm")`.
+            `("input_1", "path_1")`, `("blocks", 0, "left", "first", "depthwise")`, `("stem", "norm")`.
         macro: The skeleton of the network.
         operation: The operation of the block that it is a part of, or `""`.
         path: Of the layer in the network.
@@ -64,6 +64,11 @@ class Layer:
     operation: str
     path: Path
     shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def turn(self) -> int:
+        """Of a block's separable convolution: 1 in its first layer, 2 in its second."""
+        return {"first": 1, "second": 2}[str(self.part[3])]
 
     @property
     def halves_previous(self) -> bool:

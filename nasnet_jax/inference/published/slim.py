@@ -102,7 +102,7 @@ def _first_line(error: Exception) -> str:
 def names(layer: Layer) -> dict[str, str]:
     """The names of a layer's arrays in slim."""
     arrays = _ARRAYS[layer.kind]
-    if layer.part[0] == "blocks" and layer.part[-1] in ("pointwise_1", "pointwise_2"):
+    if layer.part[0] == "blocks" and layer.part[-1] == "pointwise":
         arrays = {"kernel": "pointwise_weights"}
     return {ours: f"{_scope(layer)}/{theirs}" for ours, theirs in arrays.items()}
 
@@ -111,10 +111,10 @@ def _scope(layer: Layer) -> str:
     if layer.cell is None:
         return _OUTSIDE_CELLS[layer.part]
     if layer.part[0] == "blocks":
-        _, block, side, step = layer.part
+        _, block, side, *_ = layer.part
         operation = "bn_sep" if layer.kind == "norm" else "separable"
         size = layer.operation.rpartition("_")[2]
-        name = f"comb_iter_{block}/{side}/{operation}_{size}_{str(step)[-1]}"
+        name = f"comb_iter_{block}/{side}/{operation}_{size}_{layer.turn}"
     else:
         name = (_HALVED_INPUTS if layer.halves_previous else _INPUTS)[layer.part]
     return f"{layer.cell.name}/{name}"

@@ -126,9 +126,8 @@ def _module(layer: Layer) -> str:
     if layer.cell is None:
         return _OUTSIDE_CELLS[layer.part]
     if layer.part[0] == "blocks":
-        _, block, side, step = layer.part
-        kind, _, number = str(step).rpartition("_")
-        name = f"bn_sep_{number}" if kind == "norm" else f"separable_{number}.{kind}_conv2d"
+        _, block, side, _, kind = layer.part
+        name = f"bn_sep_{layer.turn}" if kind == "norm" else f"separable_{layer.turn}.{kind}_conv2d"
         return f"{_cell_name(layer)}.comb_iter_{block}_{side}.{name}"
     inputs = _HALVED_INPUTS if layer.halves_previous else _INPUTS
     return f"{_cell_name(layer)}.{inputs[layer.part]}"
