@@ -120,7 +120,8 @@ class LayerTable(NamedTuple):
         halving = _columns(self).halving
         return [
             on_kept(
-                self.config, functools.partial(_halve, [packing for packing, _ in row[: halving[held]]])
+                self.config,
+                functools.partial(_halve, [packing for packing, _ in row[: halving[held]]]),
             )
             for held, row in enumerate(_rows(self))
             if halving[held]

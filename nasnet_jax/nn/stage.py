@@ -4,7 +4,7 @@ The states of all cells lie in one buffer `[cells, B + 2, batch, height, width, 
 cells and their blocks reads two states by index, runs the layers of the chosen operations with
 `lax.switch`, and writes a new state. The gradient walks the same tape backwards, where automatic
 differentiation would keep the intermediate values of all branches. What each layer makes before its
-normalization is kept, so that no convolution is computed twice.
+normalization is kept (`nasnet_jax.nn.slot`), so that no convolution is computed twice.
 
 Values go from place to place in buffers that the loops carry, and are written once: stacked by `scan`,
 each state would be copied at every level of loops, forward and backward, which took half of a child's
@@ -15,6 +15,7 @@ project it, and the projection of a concatenation is the sum of those of its par
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,10 +24,11 @@ from flax import nnx
 from jax import lax
 
 from nasnet_jax.nn.batch_axis import images, keep, on_kept
-from nasnet_jax.nn.buffers import add, add_rows, put, put_tree, take, take_rows, take_tree
+from nasnet_jax.nn.buffers import add, put, put_tree, take, take_tree
 from nasnet_jax.nn.convolution import convolution
 from nasnet_jax.nn.layer_table import LayerArrays
 from nasnet_jax.nn.layers import BatchNorm
+from nasnet_jax.nn.slot import Slot
 from nasnet_jax.nn.tape import HALVES, CellArrays, CellParameters, Tape, chosen
 
 
@@ -51,7 +53,7 @@ class StageInputs(NamedTuple):
       first: `[2, batch, height, width, F]`, states 0 and 1 of the first cell (of a reduction cell:
         what becomes of them if they are outputs).
       second: `[batch, height, width, F]`, state 1 of the second cell; None if there is none.
-      halved: `[B, 2, batch, height, width, F]`, what those of a reduction cell's operations that
+      halved: `[B, 2, batch, height, width, F]`, what those of a reduction cell's layers that
         halve the size have made (see `nasnet_jax.nn.halving`); None if the first cell is none.
     """
 
@@ -85,37 +87,12 @@ class _Gradients(NamedTuple):
     norms: Any
 
 
-# --- a block: two operations, each a row of layers, and what combines them
+# --- a block: two operations, and what combines them
 
 
-class _Slot(NamedTuple):
-    """One operation of a block: its layers (see `LayerArrays`) and parameters `[rows, F]`."""
-
-    layers: LayerArrays
-    parameters: jax.Array
-
-
-class _Layer(NamedTuple):
-    """One layer of a slot; see `LayerArrays` and `LayerTable`."""
-
-    kind: jax.Array
-    start: jax.Array
-    norm: jax.Array
-    rows: jax.Array
-    norm_rows: jax.Array
-
-
-def _layer(tape: Tape, slot: _Slot, number: jax.Array) -> _Layer:
-    columns = (slot.layers.kind, slot.layers.start, slot.layers.norm)
-    kind, start, norm = (take(column, number) for column in columns)
-    # Outside of the branches, where the slice would be repeated for every number that it enters.
-    rows = take_rows(slot.parameters, start, tape.table.layer_rows)
-    return _Layer(kind, start, norm, rows, _norm_rows(tape, slot, norm))
-
-
-def _norm_rows(tape: Tape, slot: _Slot, norm: jax.Array) -> jax.Array:
-    start = jnp.maximum(norm, 0)
-    return take_rows(slot.parameters, start, tape.table.norm_rows)
+def _slot(tape: Tape, parameters: StageParameters, layers: LayerArrays, place: tuple) -> Slot:
+    slots = parameters.blocks.slots
+    return Slot(tape.table, place, take_tree(layers, *place), take(slots, *place))
 
 
 def _operand(
@@ -127,12 +104,6 @@ def _operand(
     if halved is None:
         return state
     return jnp.where(take(cells.halves, *place), take(halved, number, which), state)
-
-
-def _after(tape: Tape, slot: _Slot, total: jax.Array, number: jax.Array) -> jax.Array:
-    """A layer's output from what it had made before normalization."""
-    norm = take(slot.layers.norm, number)
-    return tape.table.normalize(norm, total, _norm_rows(tape, slot, norm))
 
 
 def _combine(tape: Tape, concat: jax.Array, flat: jax.Array, halves: jax.Array) -> jax.Array:
@@ -254,18 +225,8 @@ def _run(
         def half(which: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
             halves, made = so_far
             place = (cell, number, which)
-            slot = _Slot(take_tree(layers, *place), take(parameters.blocks.slots, *place))
-
-            def layer(count: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
-                x, made = so_far
-                this = _layer(tape, slot, count)
-                total = tape.table.before_norm(this.kind, x, this.rows)
-                x = tape.table.normalize(this.norm, total, this.norm_rows)
-                return x, put(made, total, *place, count)
-
             operand = _operand(cells, inputs.halved, tracks.states, place)
-            ends = (slot.layers.halving, slot.layers.number)
-            x, made = lax.fori_loop(*ends, layer, (operand, made))
+            x, made = _slot(tape, parameters, layers, place).run(operand, made)
             return put(halves, x, which), made
 
         halves, made = lax.fori_loop(0, HALVES, half, (halves, tracks.made))
@@ -326,23 +287,16 @@ def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
     def block(cell: jax.Array, count: jax.Array, found: _Gradients) -> _Gradients:
         number = num_blocks - 1 - count
 
-        def slot_at(which: jax.Array) -> tuple[tuple, _Slot]:
+        def slot_at(which: jax.Array) -> tuple[Slot, Callable[[], jax.Array]]:
+            """A slot, and what it has read."""
             place = (cell, number, which)
-            slots = parameters.blocks.slots
-            return place, _Slot(take_tree(layers, *place), take(slots, *place))
-
-        def after(place: tuple, slot: _Slot, count: jax.Array) -> jax.Array:
-            """What so many layers have made."""
-            return lax.cond(
-                count > slot.layers.halving,
-                lambda: _after(tape, slot, take(tracks.made, *place, count - 1), count - 1),
-                lambda: _operand(cells, halved, tracks.states, place),
-            )
+            operand = functools.partial(_operand, cells, halved, tracks.states, place)
+            return _slot(tape, parameters, layers, place), operand
 
         def concatenated(flat: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
             def again(which: jax.Array, halves: jax.Array) -> jax.Array:
-                place, slot = slot_at(which)
-                return put(halves, after(place, slot, slot.layers.number), which)
+                slot, operand = slot_at(which)
+                return put(halves, slot.output(operand, tracks.made), which)
 
             halves = jnp.zeros((HALVES, *g.shape), dtype)
             halves = lax.fori_loop(0, HALVES, again, halves)
@@ -357,23 +311,9 @@ def _backward(tape: Tape, residuals: tuple, g_ends: tuple) -> tuple:
         )
 
         def half(which: jax.Array, found: _Gradients) -> _Gradients:
-            place, slot = slot_at(which)
-
-            def layer(count: jax.Array, so_far: tuple) -> tuple[jax.Array, jax.Array]:
-                g, g_slot = so_far
-                last = slot.layers.number - 1 - count
-                this = _layer(tape, slot, last)
-                g_total, g_norm = tape.table.normalize_gradient(
-                    this.norm, take(tracks.made, *place, last), this.norm_rows, g
-                )
-                x = after(place, slot, last)
-                g_x, g_rows = tape.table.before_norm_gradient(this.kind, x, this.rows, g_total)
-                g_slot = add_rows(g_slot, g_rows, this.start)
-                return g_x, add_rows(g_slot, g_norm, jnp.maximum(this.norm, 0))
-
-            so_far = (take(g_halves, which), jnp.zeros_like(slot.parameters))
-            layers_here = slot.layers.number - slot.layers.halving
-            g_operand, g_slot = lax.fori_loop(0, layers_here, layer, so_far)
+            slot, operand = slot_at(which)
+            place = slot.place
+            g_operand, g_slot = slot.gradient(operand, tracks.made, take(g_halves, which))
             found = found._replace(slots=put(found.slots, g_slot, *place))
             if found.halved is not None:
                 # The first cell comes last, and its cotangents remain.
