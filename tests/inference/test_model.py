@@ -42,7 +42,7 @@ def test_an_images_prediction_is_its_own(model: Model) -> None:
     together = model.predict(IMAGES).logits
     for number in range(1, 6):
         np.testing.assert_allclose(
-            model.predict(IMAGES[:number]).logits, together[:number], atol=1e-5
+            model.predict(IMAGES[:number]).logits, together[:number], rtol=1e-5, atol=1e-5
         )
     assert model._logits._cache_size() == 4  # Batches of 1, 2, 4 and 8.
 
@@ -59,7 +59,7 @@ def test_more_images_than_a_batch_are_taken_in_parts(
             read.append(image)
             yield image
 
-    np.testing.assert_allclose(model.predict(lazily()).logits, expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(lazily()).logits, expected, rtol=1e-5, atol=1e-5)
     assert len(read) == 5
 
 
@@ -67,8 +67,8 @@ def test_images_of_every_kind_are_the_same_images(model: Model) -> None:
     expected = model.predict(IMAGES[:2]).logits
     floating = IMAGES[:2] / 255
     for images in (jnp.asarray(IMAGES[:2]), floating, jnp.asarray(floating), list(IMAGES[:2])):
-        np.testing.assert_allclose(model.predict(images).logits, expected, atol=1e-4)
-    np.testing.assert_allclose(model.predict(IMAGES[0]).logits, expected[:1], atol=1e-5)
+        np.testing.assert_allclose(model.predict(images).logits, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(model.predict(IMAGES[0]).logits, expected[:1], rtol=1e-5, atol=1e-5)
 
 
 def test_images_of_any_size_are_brought_to_the_networks(model: Model) -> None:
@@ -78,7 +78,8 @@ def test_images_of_any_size_are_brought_to_the_networks(model: Model) -> None:
     assert prediction.logits.shape == (4, 4)
     assert np.isfinite(prediction.logits).all()
     assert model.preprocess(images).shape == (4, 8, 8, 3)
-    np.testing.assert_allclose(model.predict(images[2]).logits, prediction.logits[2:3], atol=1e-5)
+    alone = model.predict(images[2]).logits
+    np.testing.assert_allclose(alone, prediction.logits[2:3], rtol=1e-5, atol=1e-5)
 
 
 def test_features_are_what_the_classifier_reads(model: Model, network: NASNet) -> None:
@@ -88,7 +89,7 @@ def test_features_are_what_the_classifier_reads(model: Model, network: NASNet) -
     np.testing.assert_allclose(features @ kernel + bias, model.predict(IMAGES).logits, atol=1e-4)
     maps = model.feature_maps(IMAGES)
     assert [array.shape for array in maps] == [(5, 8, 8, 4), (5, 4, 4, 8)]
-    np.testing.assert_allclose(np.maximum(maps[-1], 0).mean((1, 2)), features, atol=1e-5)
+    np.testing.assert_allclose(np.maximum(maps[-1], 0).mean((1, 2)), features, rtol=1e-5, atol=1e-5)
 
 
 def test_a_folded_model_and_a_narrow_one_predict_alike(model: Model, model_folder: Path) -> None:
