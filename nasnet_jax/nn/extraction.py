@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.nn.packing import rows_of_each
 from nasnet_jax.nn.supernet import Parameters, Supernet
 from nasnet_jax.nn.tape import cell_arrays, chosen
 from nasnet_jax.space import STEM, Architecture, MacroCell
@@ -46,11 +47,10 @@ def extract_network(
         held = chosen(cell_arrays(searched, reduction=is_reduction))
         for index, target in enumerate(module.blocks):
             for half, operation in enumerate((target.left, target.right)):
-                rows = blocks.slots[index, half]
                 packings = tape.table.packings[held[index, half]]
-                for layer, packing in zip(operation.layers, packings, strict=True):
+                parts = rows_of_each(packings, blocks.slots[index, half])
+                for layer, packing, rows in zip(operation.layers, packings, parts, strict=True):
                     nnx.update(layer, packing.unpack(rows))
-                    rows = rows[packing.rows :]
             if target.projection is not None:
                 nnx.update(target.projection, tape.projection.unpack(blocks.projections[index]))
         if is_reduction:

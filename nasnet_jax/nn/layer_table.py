@@ -8,7 +8,7 @@ run layers, chosen by kind with `lax.switch`; the normalization that ends most o
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -20,7 +20,7 @@ from jax import lax
 from nasnet_jax.nn.batch_axis import on_kept
 from nasnet_jax.nn.layers import BatchNorm, Layer, LayerConfig
 from nasnet_jax.nn.operations import Operation, operation
-from nasnet_jax.nn.packing import Packing
+from nasnet_jax.nn.packing import Packing, rows_of_each
 from nasnet_jax.space import OPERATIONS
 
 NO_NORM = -1
@@ -71,12 +71,17 @@ class LayerTable(NamedTuple):
     @property
     def layer_rows(self) -> int:
         """Of a layer: those of the largest kind."""
-        return max(packing.rows for packing, _ in _kinds(self).values())
+        return max(packing.rows for packing in _kinds(self).values())
+
+    @property
+    def norm(self) -> Packing:
+        """The normalization."""
+        return _norm(self)
 
     @property
     def norm_rows(self) -> int:
         """Of a normalization."""
-        return _norm(self).rows
+        return self.norm.rows
 
     def layers(self, chosen: jax.Array) -> LayerArrays:
         """The layers in slots that hold these of the 26."""
@@ -102,7 +107,7 @@ class LayerTable(NamedTuple):
     def _branches(self) -> list[Callable[[jax.Array, jax.Array], jax.Array]]:
         return [
             on_kept(self.config, functools.partial(_before_norm, packing))
-            for packing, _ in _kinds(self).values()
+            for packing in _kinds(self).values()
         ]
 
     def halve(self, operation: jax.Array, x: jax.Array, slot: jax.Array) -> jax.Array:
@@ -129,14 +134,14 @@ class LayerTable(NamedTuple):
 
     def normalize(self, norm: jax.Array, x: jax.Array, rows: jax.Array) -> jax.Array:
         """What ends a layer, if `norm` says that it has a normalization; `rows` are `[2, F]`."""
-        function = on_kept(self.config, functools.partial(_call, _norm(self)))
+        function = on_kept(self.config, functools.partial(_call, self.norm))
         return lax.cond(norm == NO_NORM, lambda x, rows: x, function, x, rows)
 
     def normalize_gradient(
         self, norm: jax.Array, x: jax.Array, rows: jax.Array, g: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """The cotangents of what the normalization reads and of its rows."""
-        function = _gradient(on_kept(self.config, functools.partial(_call, _norm(self))))
+        function = _gradient(on_kept(self.config, functools.partial(_call, self.norm)))
         return lax.cond(
             norm == NO_NORM, lambda x, rows, g: (g, jnp.zeros_like(rows)), function, x, rows, g
         )
@@ -158,13 +163,10 @@ def _call(packing: Packing, x: jax.Array, rows: jax.Array) -> jax.Array:
 
 
 def _halve(packings: Sequence[Packing], x: jax.Array, slot: jax.Array) -> jax.Array:
-    layers, start = [], 0
-    for packing in packings:
-        layers.append(_layer(packing, slot[start:]))
-        start += packing.rows
-    for layer in layers[:-1]:
+    *before, last = map(_layer, packings, rows_of_each(packings, slot))
+    for layer in before:
         x = layer(x)
-    return layers[-1].before_norm(x)
+    return last.before_norm(x)
 
 
 def _gradient(function: Callable) -> Callable:
@@ -200,12 +202,12 @@ def _layers(table: LayerTable, name: str, stride: int) -> list[tuple[Packing, La
 
 
 @functools.cache
-def _kinds(table: LayerTable) -> dict[Any, tuple[Packing, int]]:
-    """For each kind of layer behind what halves the size: one of them, and the kind's number."""
-    kinds: dict[Any, tuple[Packing, int]] = {}
+def _kinds(table: LayerTable) -> dict[Hashable, Packing]:
+    """One of each kind of layer behind what halves the size, in the order of the kinds' numbers."""
+    kinds: dict[Hashable, Packing] = {}
     for row in _rows(table):
         for packing, layer in row[_halving(row) :]:
-            kinds.setdefault(layer.kind, (packing, len(kinds)))
+            kinds.setdefault(layer.kind, packing)
     return kinds
 
 
@@ -223,11 +225,12 @@ def _columns(table: LayerTable) -> LayerArrays:
     kind, start = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     norm = np.full(shape, NO_NORM, np.int32)
     halving = np.array([_halving(row) for row in rows], np.int32)
+    kinds = list(_kinds(table))
     for held, row in enumerate(rows):
         first = 0
         for number, (packing, layer) in enumerate(row):
             if number >= halving[held]:
-                kind[held, number] = _kinds(table)[layer.kind][1]
+                kind[held, number] = kinds.index(layer.kind)
             start[held, number] = first
             if layer.norm is not None:
                 norm[held, number] = first + packing.kernel_rows

@@ -27,7 +27,7 @@ class Operation(nnx.Module):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, the first one first; empty where the input is the output."""
-        raise NotImplementedError
+        raise NotImplementedError  # Each operation names its own.
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the operation, with the shapes that this file states."""

@@ -8,6 +8,7 @@ whose leading axis is split: nothing is moved, where a TPU would have to copy wh
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -75,6 +76,12 @@ class Packing:
     def module(self, buffer: jax.Array) -> nnx.Module:
         """The module itself, with the parameters in the buffer."""
         return nnx.merge(self.graphdef, self.unpack(buffer))
+
+
+def rows_of_each(packings: Sequence[Packing], buffer: jax.Array) -> list[jax.Array]:
+    """The rows of each of several modules, which lie in a buffer one after the other."""
+    ends = list(itertools.accumulate(packing.rows for packing in packings))
+    return [buffer[end - packing.rows : end] for packing, end in zip(packings, ends, strict=True)]
 
 
 def initial_slots(

@@ -27,7 +27,6 @@ from nasnet_jax.nn.batch_axis import images, keep, on_kept
 from nasnet_jax.nn.buffers import add, put, put_tree, take, take_tree
 from nasnet_jax.nn.convolution import convolution
 from nasnet_jax.nn.layer_table import LayerArrays
-from nasnet_jax.nn.layers import BatchNorm
 from nasnet_jax.nn.slot import Slot
 from nasnet_jax.nn.tape import HALVES, CellArrays, CellParameters, Tape, chosen
 
@@ -164,13 +163,8 @@ def _project_part(tape: Tape, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _normalize(tape: Tape, norm: Any, total: jax.Array, dtype: Any) -> jax.Array:
-    return on_kept(tape.config, nnx.merge(_norm_graph(tape), norm))(total.astype(dtype))
-
-
-@functools.cache
-def _norm_graph(tape: Tape) -> nnx.GraphDef:
-    make = functools.partial(BatchNorm, tape.features, config=tape.config)
-    return nnx.graphdef(nnx.eval_shape(make))
+    module = nnx.merge(tape.table.norm.graphdef, norm)
+    return on_kept(tape.config, module)(total.astype(dtype))
 
 
 # --- the stage

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,12 +93,8 @@ class TrainCheckpoints:
             return
         metrics = None if test_accuracy is None else {_METRIC: test_accuracy}
         snapshot = self._program.snapshot(state)
-        try:
+        with self._background_error_first():
             self._manager.save(step, args=ocp.args.StandardSave(snapshot), metrics=metrics)
-        except Exception:
-            # What failed in the background says more than what Orbax makes of it here.
-            self.check()
-            raise
 
     def restore(self) -> TrainState | None:
         """The newest state that can be read, or None if there is none at all.
@@ -118,13 +115,18 @@ class TrainCheckpoints:
         Raises:
             OSError: As for `check`.
         """
-        try:
+        with self._background_error_first():
             self._manager.wait_until_finished()
+        self._manager.close()
+
+    @contextlib.contextmanager
+    def _background_error_first(self) -> Iterator[None]:
+        """What failed in the background says more than what Orbax makes of it here."""
+        try:
+            yield
         except Exception:
-            # What failed in the background says more than what Orbax makes of it here.
             self.check()
             raise
-        self._manager.close()
 
     def __enter__(self) -> Self:
         return self
