@@ -252,16 +252,27 @@ def _pointwise_gradient(
 # --- depthwise: each output is a sum of shifted inputs, each times one number a channel
 
 
-def _taps(
-    x: jax.Array, kernel: Sequence[int], out: Sequence[int], strides: Sequence[int]
-) -> list[jax.Array]:
-    """The shifted inputs that a kernel's taps see: a list of `[..., rows, columns, channels]`."""
-    (oh, ow), (sh, sw) = out, strides
-    return [
-        x[..., i : i + (oh - 1) * sh + 1 : sh, j : j + (ow - 1) * sw + 1 : sw, :]
-        for i in range(kernel[0])
-        for j in range(kernel[1])
-    ]
+def _sum_of_taps(
+    x: jax.Array, w: jax.Array, out: Sequence[int], strides: Sequence[int]
+) -> jax.Array:
+    """The shifted inputs that a kernel's taps see, times its numbers: `[batch, rows, columns, channels]`.
+
+    In `lax`, since operators and indexing take several times as long to trace, and a kernel has
+    up to 49 taps.
+    """
+    (rows, columns), (height, width) = out, w.shape[:2]
+    batch, *_, channels = x.shape
+    weights = w.reshape(height * width, channels)
+    total = None
+    for tap in range(height * width):
+        i, j = divmod(tap, width)
+        end = (i + (rows - 1) * strides[0] + 1, j + (columns - 1) * strides[1] + 1)
+        seen = lax.slice(x, (0, i, j, 0), (batch, *end, channels), (1, *strides, 1))
+        weight = lax.reshape(lax.slice(weights, (tap, 0), (tap + 1, channels)), (channels,))
+        product = lax.mul(seen, lax.broadcast_in_dim(weight, seen.shape, (3,)))
+        total = product if total is None else lax.add(total, product)
+    assert total is not None
+    return total
 
 
 def _out_sizes(x: jax.Array, w: jax.Array, geometry: Geometry) -> tuple[int, int]:
@@ -272,9 +283,7 @@ def _out_sizes(x: jax.Array, w: jax.Array, geometry: Geometry) -> tuple[int, int
 def _depthwise(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
     out = _out_sizes(x, w, geometry)
     padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0)))
-    weights = w.reshape(-1, w.shape[-1])
-    taps = _taps(padded, w.shape[:2], out, geometry.strides)
-    return functools.reduce(jnp.add, [tap * weights[i] for i, tap in enumerate(taps)])
+    return _sum_of_taps(padded, w, out, geometry.strides)
 
 
 def _depthwise_gradient(
@@ -287,10 +296,7 @@ def _depthwise_gradient(
         spread = (out[axis] - 1) * stride + 1
         pads.append((kernel[axis] - 1 - before, size - spread + before, stride - 1))
     spread_g = lax.pad(g, jnp.zeros((), g.dtype), [*pads, (0, 0, 0)])
-    flipped = jnp.flip(w, (0, 1)).reshape(-1, w.shape[-1])
-    taps = _taps(spread_g, kernel, x.shape[1:3], (1, 1))
-    dx = functools.reduce(jnp.add, [tap * flipped[i] for i, tap in enumerate(taps)])
-
+    dx = _sum_of_taps(spread_g, jnp.flip(w, (0, 1)), x.shape[1:3], (1, 1))
     return dx, _depthwise_kernel_gradient(x, g, (kernel[0], kernel[1]), geometry)
 
 

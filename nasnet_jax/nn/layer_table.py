@@ -194,11 +194,8 @@ def _layers(table: LayerTable, name: str, stride: int) -> list[tuple[Packing, La
     def make() -> Operation:
         return operation(name, features, features, stride, config=config, rngs=nnx.Rngs(0))
 
-    def layer(number: int) -> nnx.Module:
-        return cast(nnx.Module, make().layers[number])
-
     layers = nnx.eval_shape(make).layers
-    return [(Packing(functools.partial(layer, i)), abstract) for i, abstract in enumerate(layers)]
+    return [(Packing(cast(nnx.Module, layer)), layer) for layer in layers]
 
 
 @functools.cache
@@ -240,4 +237,4 @@ def _columns(table: LayerTable) -> LayerArrays:
 
 @functools.cache
 def _norm(table: LayerTable) -> Packing:
-    return Packing(lambda: BatchNorm(table.features, config=table.config))
+    return Packing(nnx.eval_shape(lambda: BatchNorm(table.features, config=table.config)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,14 +44,16 @@ def initial(name: str, shape: Sequence[int]) -> Initial:
 class Packing:
     """How the parameters of one module lie in a buffer: kernels first, then scales and offsets.
 
+    Of the module, which may be of `nnx.eval_shape`, it keeps the shapes.
+
     Attributes:
       rows: that the module needs.
       kernel_rows: those of kernels, all in front, which is where L2 decay applies.
       parts: for each parameter in the buffer's order, how many rows it has and how they start.
     """
 
-    def __init__(self, make: Callable[[], nnx.Module]) -> None:
-        self.graphdef, state = nnx.split(nnx.eval_shape(make))
+    def __init__(self, module: nnx.Module) -> None:
+        self.graphdef, state = nnx.split(module)
         with_paths, self._treedef = jax.tree_util.tree_flatten_with_path(state)
         self._shapes = [leaf.shape for _, leaf in with_paths]
         # A stable sort, so kernels come first and otherwise in the order of the tree.

@@ -102,7 +102,10 @@ class Tape(NamedTuple):
 
 @functools.cache
 def _projection_packing(tape: Tape) -> Packing:
-    return Packing(lambda: Projection(tape.features, config=tape.config, rngs=nnx.Rngs(0)))
+    def make() -> Projection:
+        return Projection(tape.features, config=tape.config, rngs=nnx.Rngs(0))
+
+    return Packing(nnx.eval_shape(make))
 
 
 def chosen(cells: CellArrays) -> Any:

@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 
 def __getattr__(name: str) -> object:
-    """Imports the loop when it is asked for, since it loads TensorFlow."""
+    """Imports the loop when it is asked for, since JAX comes with it."""
     if name == "run":
         from nasnet_jax.search.loop import run
 

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.workdir import absolute_workdir
 
     with ending_for_people():
+        config = _CONFIG.value.lock()  # Tells of a file that could not be read.
         workdir = str(absolute_workdir(str(_WORKDIR.value)))
         distributed.initialize()
     import jax
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
         )
 
     with ending_for_people(), contextlib.closing(line):
-        summary = run(_CONFIG.value, workdir, on_progress=on_progress)
+        summary = run(config, workdir, on_progress=on_progress)
     if jax.process_index() > 0:
         return
     best = Architecture.load(os.path.join(workdir, BEST_FILE))

@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from clu import metric_writers
-from flax import traverse_util
 from jax.experimental import multihost_utils
 
 from nasnet_jax.data.builtin import FakeSpec
@@ -23,11 +21,11 @@ from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
-from nasnet_jax.report.drawing import architecture_image
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
 from nasnet_jax.search.config import check_config
 from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
@@ -90,8 +88,8 @@ def run(
     trainer = ChildTrainer(config, dataset, mesh)
     folder = claim_workdir(workdir, config)
     checkpoints = SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
-    writer = metric_writers.create_default_writer(folder, just_logging=jax.process_index() > 0)
-    with contextlib.closing(checkpoints), contextlib.closing(writer), preemption() as signals:
+    metrics = Metrics(folder, config)
+    with contextlib.closing(checkpoints), contextlib.closing(metrics), preemption() as signals:
         state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
         search = Search(
@@ -101,7 +99,7 @@ def run(
             strategy=strategy,
             state=state,
             checkpoints=checkpoints,
-            writer=writer,
+            metrics=metrics,
             signals=signals,
             on_progress=on_progress,
         )
@@ -112,7 +110,6 @@ def run(
         search.seconds["data"] = time.time() - started
         with search.timed("compile"):
             trainer.compile()
-        writer.write_hparams(traverse_util.flatten_dict(config.to_dict(), sep="."))
         search.search()
         search.rerank()
         diverged: FloatingPointError | None = None
@@ -145,7 +142,7 @@ class Search:
         strategy: Any,
         state: Any,
         checkpoints: SearchCheckpoints,
-        writer: metric_writers.MetricWriter,
+        metrics: Metrics,
         signals: Preemption,
         on_progress: Callable[[Progress], None],
     ) -> None:
@@ -158,12 +155,11 @@ class Search:
         self.step = 0
         self.seconds = {"data": 0.0, "compile": 0.0, "search": 0.0, "rerank": 0.0}
         self._checkpoints = checkpoints
-        self._writer = writer
+        self._metrics = metrics
         self._signals = signals
         self._on_progress = on_progress
         self._trained = 0
         self._live_report = LiveReport(folder)
-        self._drawn: str | None = None
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -222,14 +218,9 @@ class Search:
             "reward_max": float(rewards.max()),
             "reward_best": float(self.history.best_reward or 0.0),
         }
-        self._writer.write_scalars(len(self.history), scalars)
-        self._writer.write_histograms(len(self.history), {"rewards": np.asarray(rewards)})
-        best = self.history.winner()
-        if best.one_line != self._drawn:
-            self._drawn = best.one_line
-            image = architecture_image(best.architecture)
-            self._writer.write_images(len(self.history), {"best_cells": image[np.newaxis]})
-        self._writer.flush()
+        self._metrics.write(
+            len(self.history), scalars, np.asarray(rewards), self.history.winner()
+        )
 
     def _train(
         self,

@@ -25,7 +25,7 @@ def make(name: str, stride: int = 1) -> nnx.Module:
 
 
 def packing(name: str, stride: int = 1) -> Packing:
-    return Packing(functools.partial(make, name, stride))
+    return Packing(nnx.eval_shape(functools.partial(make, name, stride)))
 
 
 def started(packed: Packing, draw: jax.Array) -> jax.Array:

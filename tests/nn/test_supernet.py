@@ -61,13 +61,13 @@ def supernet_gradient(supernet, parameters, arrays, images):
 
 
 def static_gradient(supernet, architecture, parameters, images):
-    """The same of the static network, by the child's parameters too, so that none is left out."""
+    graph, state = nnx.split(extract_network(supernet, architecture, parameters))
 
-    def value(parameters):
-        logits = extract_network(supernet, architecture, parameters)(images)
+    def value(state):
+        logits = nnx.merge(graph, state)(images)
         return loss(logits), logits
 
-    (_, logits), gradient = jax.value_and_grad(value, has_aux=True)(parameters)
+    (_, logits), gradient = jax.value_and_grad(value, has_aux=True)(state)
     return logits, gradient
 
 
@@ -83,18 +83,25 @@ def assert_equal_networks(
     arrays = jax.tree.map(jnp.asarray, architecture_arrays(architecture))
     # Scales and offsets away from 1 and 0, or some gradients vanish.
     noise = np.random.default_rng(2)
+    # Of NumPy, so that taking them apart compiles nothing.
     parameters = jax.tree.map(
-        lambda x: jnp.asarray(x + 0.1 * noise.normal(size=x.shape), dtype),
+        lambda x: np.asarray(x + 0.1 * noise.normal(size=x.shape), dtype),
         initial(supernet, arrays),
     )
     images = jnp.asarray(IMAGES, dtype)
     logits, gradient = supernet_gradient(supernet, parameters, arrays, images)
     expected, wanted_gradient = static_gradient(supernet, architecture, parameters, images)
     assert_close(logits, expected, tolerance)
-    found, wanted = jax.tree.leaves(gradient), jax.tree.leaves(wanted_gradient)
+    gradient = jax.device_get(gradient)
+    found = jax.tree.leaves(nnx.state(extract_network(supernet, architecture, gradient)))
+    wanted = jax.tree.leaves(wanted_gradient)
     scale = max(float(jnp.abs(x).max()) for x in wanted)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * scale)
+    # What is not the static network's has no gradient.
+    assert sum(map(np.count_nonzero, jax.tree.leaves(gradient))) == sum(
+        map(np.count_nonzero, found)
+    )
 
 
 def assert_close(one: jax.Array, other: jax.Array, tolerance: float) -> None:
