@@ -7,7 +7,7 @@ import time
 
 from nasnet_jax.report.page import write_report
 
-SHARE_OF_TIME = 0.01
+SHARE_OF_TIME = 0.005
 """Of a search's time that may go into writing its report."""
 
 
