@@ -17,7 +17,8 @@ class Slot(NamedTuple):
     """One operation of a block.
 
     What its layers make before their normalization is written into `made[place][layer]`, and the
-    gradient reads it there, so that no convolution is computed twice.
+    gradient reads it there, so that no layer is computed twice, but for what is inside one: the depthwise
+    convolution of a separable layer, which its pointwise kernel's gradient needs.
 
     Attributes:
       table: of its layers.

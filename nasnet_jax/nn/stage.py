@@ -4,7 +4,7 @@ The states of all cells lie in one buffer `[cells, B + 2, batch, height, width, 
 cells and their blocks reads two states by index, runs the layers of the chosen operations with
 `lax.switch`, and writes a new state. The gradient walks the same tape backwards, where automatic
 differentiation would keep the intermediate values of all branches. What each layer makes before its
-normalization is kept (`nasnet_jax.nn.slot`), so that no convolution is computed twice.
+normalization is kept (`nasnet_jax.nn.slot`), so that no layer is computed twice.
 
 Values go from place to place in buffers that the loops carry, and are written once: stacked by `scan`,
 each state would be copied at every level of loops, forward and backward, which took half of a child's
