@@ -19,6 +19,8 @@ import numpy as np
 from absl import app, flags
 from environment import environment_python
 
+from nasnet_jax.command import quiet_unless_asked
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 GOLDENS = ROOT / "tests" / "inference" / "published" / "goldens"
@@ -47,6 +49,7 @@ def main(argv: list[str]) -> None:
     unknown = [peer for peer in _PEERS.value if peer not in PEERS]
     if unknown:
         raise app.UsageError(f"There is no peer {unknown[0]!r}; there are {', '.join(PEERS)}.")
+    quiet_unless_asked()
     folder = pathlib.Path(_FOLDER.value).absolute()
     rows = [row for peer in _PEERS.value for row in compare(peer, folder)]
     (folder / "parity.json").write_text(json.dumps(rows, indent=2) + "\n")

@@ -6,15 +6,13 @@ import pathlib
 import subprocess
 import venv
 
-from absl import logging
-
 
 def environment_python(folder: pathlib.Path, requirements: pathlib.Path) -> str:
     """Makes an environment with what a peer needs, unless it is there; returns its interpreter."""
     python = str(folder / "bin" / "python")
     stamp = folder / "installed.txt"
     if not stamp.exists() or stamp.read_text() != requirements.read_text():
-        logging.info("Installing %s; this takes some minutes.", requirements.name)
+        print(f"Installing {requirements.name}; this takes some minutes.", flush=True)
         venv.create(folder, with_pip=True)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, "-r", requirements], check=True)
