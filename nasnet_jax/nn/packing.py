@@ -11,34 +11,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from nasnet_jax.nn.layers import kernel_deviation
-
-
-class Initial(NamedTuple):
-    """How a parameter starts: `deviation` times a truncated normal number, plus `constant`."""
-
-    deviation: float
-    constant: float
-
-
-def initial(name: str, shape: Sequence[int]) -> Initial:
-    """How a parameter starts: kernels by slim's initialiser, scales at 1, offsets at 0.
-
-    Args:
-      name: its path in the module.
-      shape: its own, or that of a stack of several.
-    """
-    if "kernel" in name:
-        # The last four axes, since what lies in front of a convolution's own is a stack.
-        return Initial(kernel_deviation(tuple(shape[-4:]), depthwise="depthwise" in name), 0.0)
-    return Initial(0.0, float("scale" in name))
+from nasnet_jax.nn.initial import initial
 
 
 class Packing:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,8 +21,8 @@ from jax import lax
 from nasnet_jax.nn.batch_axis import images, keep
 from nasnet_jax.nn.halving import run_halving
 from nasnet_jax.nn.heads import Head
+from nasnet_jax.nn.initial import draws, started
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
-from nasnet_jax.nn.packing import initial
 from nasnet_jax.nn.stage import StageInputs, StageParameters, run_stage
 from nasnet_jax.nn.tape import CellArrays, Tape, cell_arrays
 from nasnet_jax.space import Architecture, Macro
@@ -128,23 +127,11 @@ class Supernet:
 
     def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Parameters:
         """Initial parameters of a child, the same for the same key and architecture."""
-        # All from one draw, since a generator of random numbers takes a second to compile.
-        leaves, tree = jax.tree.flatten(self.shapes)
-        ends = list(itertools.accumulate(leaf.size for leaf in leaves))
-        draw = jax.random.truncated_normal(key, -2.0, 2.0, (ends[-1],))
-        parts = jnp.split(draw, ends[:-1])
-        draws = jax.tree.unflatten(
-            tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-        )
-
-        def start(path: tuple, draw: jax.Array) -> jax.Array:
-            deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
-            return deviation * draw + constant
-
-        parameters = jax.tree_util.tree_map_with_path(start, draws)
+        drawn = draws(key, self.shapes)
+        parameters: Parameters = started(drawn)
         for stage in range(self.macro.num_reductions + 1):
             name = f"stage_{stage}"
-            blocks = self.tape(stage).init(draws[name]["blocks"], self.cells(stage, architecture))
+            blocks = self.tape(stage).init(drawn[name]["blocks"], self.cells(stage, architecture))
             parameters[name]["blocks"] = blocks
         return parameters
 

@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax.nn.initial import draws, started
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import config_macro, layer_config
@@ -155,6 +156,7 @@ class TrainProgram:
         )
         network = nnx.eval_shape(lambda: self._make_for_training(rngs=nnx.Rngs(0)))
         self._graph = nnx.graphdef(network)
+        self._shapes = Averages(nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
         served = nnx.eval_shape(lambda: self._make(rngs=nnx.Rngs(0)))
         served.eval()
         self.graph = nnx.graphdef(served)
@@ -163,10 +165,8 @@ class TrainProgram:
         self.randomness = Randomness(
             np.asarray(jax.random.key_data(key)), np.float32(config.drop_path.final_drop_prob)
         )
-        # A generator that is one operation of XLA: hundreds of kernels drawn by JAX's own default
-        # would take minutes to compile.
-        first_key = jax.random.key_data(jax.random.key(config.seed, impl="rbg"))
         init = jax.jit(self._init, out_shardings=self.replicated)
+        first_key = jax.random.key_data(jax.random.key(config.seed))
         self.init = functools.partial(init, np.asarray(first_key))
         self.update = jax.jit(
             self._update,
@@ -191,9 +191,9 @@ class TrainProgram:
 
     def _init(self, key_data: jax.Array) -> TrainState:
         """The state before the first step, from `config.seed`."""
-        key = jax.random.wrap_key_data(key_data, impl="rbg")
-        network = self._make_for_training(rngs=nnx.Rngs(key))
-        return self.start(nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
+        drawn = draws(jax.random.wrap_key_data(key_data), self._shapes.parameters)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._shapes.statistics)
+        return self.start(started(drawn), started(zeros))
 
     def start(self, parameters: nnx.State, statistics: nnx.State) -> TrainState:
         """The state before the first step with these weights."""

@@ -1,0 +1,56 @@
+"""Initial parameters of a whole network from one draw of random numbers.
+
+A program takes a quarter of a second to compile for each generator that it has, and a network has
+hundreds of kernels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nasnet_jax.nn.layers import kernel_deviation
+
+
+class Initial(NamedTuple):
+    """How a parameter starts: `deviation` times a truncated normal number, plus `constant`."""
+
+    deviation: float
+    constant: float
+
+
+def initial(name: str, shape: Sequence[int]) -> Initial:
+    """How a parameter starts: kernels by slim's initialiser, scales and variances at 1, others at 0.
+
+    Args:
+      name: its path in the module.
+      shape: its own, or that of a stack of several.
+    """
+    if "kernel" in name:
+        # The last four axes, since what lies in front of a convolution's own is a stack.
+        return Initial(kernel_deviation(tuple(shape[-4:]), depthwise="depthwise" in name), 0.0)
+    return Initial(0.0, float("scale" in name or "variance" in name))
+
+
+def draws(key: jax.Array, shapes: Any) -> Any:
+    """Truncated normal numbers of deviation 1 for a tree of parameters, float32."""
+    leaves, tree = jax.tree.flatten(shapes)
+    ends = list(itertools.accumulate(leaf.size for leaf in leaves))
+    parts = jnp.split(jax.random.truncated_normal(key, -2.0, 2.0, (ends[-1],)), ends[:-1])
+    return jax.tree.unflatten(
+        tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    )
+
+
+def started(draws: Any) -> Any:
+    """The parameters that `draws` become."""
+
+    def start(path: tuple, draw: jax.Array) -> jax.Array:
+        deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
+        return deviation * draw + constant
+
+    return jax.tree_util.tree_map_with_path(start, draws)
