@@ -51,6 +51,7 @@ def started(draws: Any) -> Any:
 
     def start(path: tuple, draw: jax.Array) -> jax.Array:
         deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
-        return deviation * draw + constant
+        # XLA keeps a product with zero, since a draw could be infinite.
+        return deviation * draw if deviation else jnp.full_like(draw, constant)
 
     return jax.tree_util.tree_map_with_path(start, draws)
