@@ -49,6 +49,7 @@ def ending_for_people() -> Iterator[None]:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         os._exit(1)
     except Exception:
+        # A defect keeps its traceback; in a pod it must end the process as well.
         if not jax.distributed.is_initialized():
             raise
         traceback.print_exc()

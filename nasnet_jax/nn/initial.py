@@ -46,12 +46,12 @@ def draws(key: jax.Array, shapes: Any) -> Any:
     )
 
 
-def started(draws: Any) -> Any:
-    """The parameters that `draws` become."""
+def started(drawn: Any) -> Any:
+    """The parameters that what `draws` gave becomes."""
 
     def start(path: tuple, draw: jax.Array) -> jax.Array:
         deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
         # XLA keeps a product with zero, since a draw could be infinite.
         return deviation * draw if deviation else jnp.full_like(draw, constant)
 
-    return jax.tree_util.tree_map_with_path(start, draws)
+    return jax.tree_util.tree_map_with_path(start, drawn)

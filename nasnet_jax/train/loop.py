@@ -33,6 +33,7 @@ from nasnet_jax.train.config import (
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
 from nasnet_jax.train.initialization import start_from
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
+from nasnet_jax.train.pace import Pace
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
 from nasnet_jax.workdir import claim_workdir
 
@@ -203,7 +204,7 @@ class Training:
         self._writer = writer
         self._signals = signals
         self._on_progress = on_progress
-        self._pace = _Pace()
+        self._pace = Pace()
         total = program.total_steps
         self._hooks: list[Callable[[int], Any]] = [
             periodic_actions.ReportProgress(num_train_steps=total, writer=writer)
@@ -343,37 +344,6 @@ class Training:
                 seconds_left=(total - self.step) / rate if rate else math.nan,
             )
         )
-
-
-class _Pace:
-    """Measures the time between steps, and how much of it was waiting for images."""
-
-    def __init__(self) -> None:
-        self._steps = 0
-        self._seconds = 0.0
-        self._waited = 0.0
-        self._last: tuple[float, float] | None = None
-
-    def stepped(self, waited: float) -> None:
-        """Notes that a step has been made, and how long has been waited for images by now."""
-        now = time.perf_counter()
-        if self._last is not None:
-            self._steps += 1
-            self._seconds += now - self._last[0]
-            self._waited += waited - self._last[1]
-        self._last = now, waited
-
-    def pause(self) -> None:
-        """Leaves out the time until the next step."""
-        self._last = None
-
-    @property
-    def steps_per_second(self) -> float | None:
-        return self._steps / self._seconds if self._seconds else None
-
-    @property
-    def waited_share(self) -> float | None:
-        return self._waited / self._seconds if self._seconds else None
 
 
 def _claim_architecture(path: pathlib.Path, architecture: Architecture) -> None:
