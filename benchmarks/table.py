@@ -27,6 +27,7 @@ BENCHMARKS = (
     "controller",
     "operations",
     "forms",
+    "order",
     "conditionals",
     "together",
     "bfloat16",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -12,7 +14,9 @@ from sizes import parsed, size_of
 from worker import Run, serve
 
 from nasnet_jax.data.builtin import FakeSpec, make_fake
+from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.platform import use_every_core
+from nasnet_jax.search import child_program
 from nasnet_jax.search.child_trainer import ChildTrainer
 
 
@@ -24,6 +28,10 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     config.child.bfloat16 = settings.get("bfloat16", False)
     devices = jax.devices()[: settings.get("devices")]
     mesh = Mesh(np.array(devices).reshape(-1, 1), ("arch", "data"))
+    if "batch_last" in settings:
+        # For the whole process, instead of what its platform gets.
+        fixed = functools.partial(fixed_order, settings["batch_last"])
+        mock.patch.object(child_program, "LayerConfig", fixed).start()
     trainer = ChildTrainer(config, make_fake(FakeSpec(**config.dataset.fake)), mesh)
     trainer.compile()
 
@@ -35,6 +43,11 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         }
 
     return run, {"devices": len(devices), "compile_seconds": trainer.compile_seconds}
+
+
+def fixed_order(wanted: bool, /, **fields: Any) -> LayerConfig:
+    """A `LayerConfig` that keeps the batch where it is told to."""
+    return LayerConfig(**{**fields, "batch_last": wanted})
 
 
 if __name__ == "__main__":

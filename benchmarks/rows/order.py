@@ -1,0 +1,37 @@
+"""Whether the search's program keeps the batch as first axis, or as last, which it does on TPUs.
+
+This says whether each platform's order is the right one for it.
+"""
+
+from __future__ import annotations
+
+from options import Options
+from pairs import alternate
+from processes import Worker, ours
+from results import Row, row
+from sizes import architectures
+
+
+def measure(options: Options) -> list[Row]:
+    return [compare(options, name) for name in options.sizes]
+
+
+def compare(options: Options, name: str) -> Row:
+    """Trains the same children in both orders."""
+    settings = options.settings(size=name)
+    chosen = architectures(2 if options.quick else 8)
+    message = {"architectures": [one.one_line() for one in chosen]}
+    with (
+        Worker(ours(), "ours.children", {**settings, "batch_last": False}) as first,
+        Worker(ours(), "ours.children", {**settings, "batch_last": True}) as last,
+    ):
+        found = alternate(
+            lambda _: first.ask(message), lambda _: last.ask(message), pairs=options.pairs
+        )
+    return row(
+        f"children an hour with the batch first, {name} size",
+        "x",
+        found.ratio,
+        against="the batch last",
+        details={"first_seconds": found.ours, "last_seconds": found.theirs},
+    )
