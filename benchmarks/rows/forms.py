@@ -16,6 +16,9 @@ from rows.operations import stage_shape, times_of
 STAGES = (0, 2)
 """The first and the last."""
 
+CPU_TIMES = 4
+"""How often an operation is run in one measurement: on a CPU, `lax` takes seconds each time."""
+
 
 def measure(options: Options) -> list[Row]:
     return [compare(options, stage) for stage in STAGES[: 1 if options.quick else None]]
@@ -23,7 +26,8 @@ def measure(options: Options) -> list[Row]:
 
 def compare(options: Options, stage: int) -> Row:
     """Measures all 13 operations, with gradients, in this platform's form and in the other."""
-    shape, times = stage_shape(stage), times_of(options)
+    shape = stage_shape(stage)
+    times = CPU_TIMES if options.platform == "cpu" else times_of(options)
     settings = {"shape": shape, "times": times, "alone": False, **options.core(0)}
     names = ("cpu", "default") if options.platform == "cpu" else ("default", "cpu")
     with (
