@@ -5,6 +5,7 @@ An exponent of 1 is in proportion. `table.py` draws the figure.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,23 +52,22 @@ def measure(options: Options) -> list[Row]:
 
 def by_size(options: Options, field: str, values: Sequence[int]) -> Row:
     """The time of the same children for each value of a field of their size."""
-    found, work = [], []
     chosen = architectures(options.devices)
-    for value in values:
-        settings = options.settings(**{**BASE, field: value})
-        found.append(seconds_of(options, settings, chosen))
-        work.append(multiply_adds(chosen, size_of(settings)))
+    settings = [options.settings(**{**BASE, field: value}) for value in values]
+    found = seconds_of(options, settings, [chosen] * len(settings))
+    work = [multiply_adds(chosen, size_of(one)) for one in settings]
     return curve(f"time of a child with {NAMES[field]}", values, work, "multiply-adds", found)
 
 
 def by_children(options: Options) -> Row:
     """The time of more and more children; always the same ones again, so that work is in proportion."""
-    settings = options.settings(**BASE)
     numbers = [number for number in CHILDREN if number % options.devices == 0]
     chosen = architectures(options.devices)
-    found = [
-        seconds_of(options, settings, chosen * (number // options.devices)) for number in numbers
-    ]
+    found = seconds_of(
+        options,
+        [options.settings(**BASE)] * len(numbers),
+        [chosen * (number // options.devices) for number in numbers],
+    )
     return curve("time with the number of children", numbers, numbers, "children", found)
 
 
@@ -77,12 +77,9 @@ def by_devices(options: Options) -> list[Row]:
         return []
     numbers = [2**power for power in range(options.devices.bit_length())]
     chosen = architectures(1) * numbers[-1]
-    found = []
-    for number in numbers:
-        settings = options.settings(**BASE, devices=number)
-        if number == 1:
-            settings |= options.core(0)
-        found.append(seconds_of(options, settings, chosen))
+    settings = [options.settings(**BASE, devices=number) for number in numbers]
+    settings[0] |= options.core(0)
+    found = seconds_of(options, settings, [chosen] * len(numbers))
     each = [[number * one for one in some] for number, some in zip(numbers, found, strict=True)]
     return [curve("device time of the same children with devices", numbers, None, "devices", each)]
 
@@ -115,13 +112,22 @@ def by_history(options: Options) -> Row:
 
 
 def seconds_of(
-    options: Options, settings: dict[str, Any], chosen: Sequence[Architecture]
-) -> list[float]:
-    """Of training these children, several times."""
-    message = {"architectures": [one.one_line() for one in chosen]}
-    with Worker(ours(), "ours.children", settings) as worker:
-        worker.ask(message)
-        return [timed(lambda _: worker.ask(message), at) for at in range(options.pairs)]
+    options: Options,
+    settings: Sequence[dict[str, Any]],
+    chosen: Sequence[Sequence[Architecture]],
+) -> list[list[float]]:
+    """Of training some children for each of the settings: several times, in turn."""
+    messages = [{"architectures": [one.one_line() for one in some]} for some in chosen]
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(Worker(ours(), "ours.children", one)) for one in settings]
+        asked = list(zip(workers, messages, strict=True))
+        for worker, message in asked:
+            worker.ask(message)
+        rounds = [
+            [timed(lambda _, pair=pair: pair[0].ask(pair[1]), number) for pair in asked]
+            for number in range(options.pairs)
+        ]
+    return [list(one) for one in zip(*rounds, strict=True)]
 
 
 def multiply_adds(chosen: Sequence[Architecture], size: ChildSize) -> float:
