@@ -16,6 +16,7 @@ compiled ahead of time for a TPU on a CPU machine is the TPU's.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ import jax.numpy as jnp
 from jax import lax
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+POSITIONS = 4
+"""At most so many in a step of a depthwise kernel's gradient; eight are no faster, and more code."""
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -289,15 +293,44 @@ def _depthwise(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
 def _depthwise_gradient(
     x: jax.Array, w: jax.Array, g: jax.Array, *, geometry: Geometry
 ) -> tuple[jax.Array, jax.Array]:
-    out, kernel = _out_sizes(x, w, geometry), w.shape[:2]
-    pads = [(0, 0, 0)]
-    for axis in range(2):
-        size, before, stride = x.shape[1 + axis], geometry.pads[axis][0], geometry.strides[axis]
-        spread = (out[axis] - 1) * stride + 1
-        pads.append((kernel[axis] - 1 - before, size - spread + before, stride - 1))
-    spread_g = lax.pad(g, jnp.zeros((), g.dtype), [*pads, (0, 0, 0)])
-    dx = _sum_of_taps(spread_g, jnp.flip(w, (0, 1)), x.shape[1:3], (1, 1))
-    return dx, _depthwise_kernel_gradient(x, g, (kernel[0], kernel[1]), geometry)
+    dx = _depthwise_input_gradient(w, g, x.shape[1:3], geometry)
+    return dx, _depthwise_kernel_gradient(x, g, (w.shape[0], w.shape[1]), geometry)
+
+
+def _depthwise_input_gradient(
+    w: jax.Array, g: jax.Array, sizes: Sequence[int], geometry: Geometry
+) -> jax.Array:
+    """Where a convolution strides, a position has been under some of the kernel's taps only.
+
+    Which ones depends on its remainder by the stride. For each remainder it is a sum of fewer taps,
+    all of which count; over cotangents with zeros in between it would be one of all of them.
+    """
+    strides, kernel = geometry.strides, w.shape[:2]
+    out = [-(-size // stride) for size, stride in zip(sizes, strides, strict=True)]
+
+    def part(remainders: tuple[int, int]) -> jax.Array:
+        first, pads = [], [(0, 0, 0)]
+        for axis, remainder in enumerate(remainders):
+            stride, position = strides[axis], remainder + geometry.pads[axis][0]
+            tap = position % stride
+            taps = len(range(tap, kernel[axis], stride))
+            before = taps - 1 - position // stride
+            pads.append((before, out[axis] + taps - 1 - before - g.shape[1 + axis], 0))
+            first.append(tap)
+        seen = w[first[0] :: strides[0], first[1] :: strides[1]]
+        if 0 in seen.shape:
+            return jnp.zeros((g.shape[0], *out, g.shape[-1]), g.dtype)
+        padded = lax.pad(g, jnp.zeros((), g.dtype), [*pads, (0, 0, 0)])
+        return _sum_of_taps(padded, jnp.flip(seen, (0, 1)), out, (1, 1))
+
+    rows = [
+        jnp.stack([part((i, j)) for j in range(strides[1])], 3).reshape(
+            g.shape[0], out[0], out[1] * strides[1], -1
+        )
+        for i in range(strides[0])
+    ]
+    whole = jnp.stack(rows, 2).reshape(g.shape[0], out[0] * strides[0], -1, g.shape[-1])
+    return whole[:, : sizes[0], : sizes[1]]
 
 
 def _depthwise_kernel_gradient(
@@ -307,23 +340,29 @@ def _depthwise_kernel_gradient(
 
     Positions lead, and batch and channels are one long axis behind them, so that every step is a
     product of contiguous rows. A sum over images or positions for each tap is up to five times
-    slower to run, and to compile.
+    slower to run, and to compile. Some positions are added in one step, which then reads and writes
+    the sum once: a quarter less time.
     """
     batch, channels = x.shape[0], x.shape[-1]
     rows, columns = g.shape[1:3]
     padded = jnp.pad(x, ((0, 0), *geometry.pads, (0, 0))).transpose(1, 2, 0, 3)
     windows = padded.reshape(*padded.shape[:2], batch * channels)
-    cotangents = g.transpose(1, 2, 0, 3).reshape(rows * columns, batch * channels)
+    cotangents = g.transpose(1, 2, 0, 3).reshape(rows, columns, batch * channels)
+    at_once = math.gcd(columns, POSITIONS)
 
-    def add_position(total: jax.Array, position: tuple[jax.Array, jax.Array]) -> tuple:
-        number, cotangent = position
-        corner = (
-            number // columns * geometry.strides[0],
-            number % columns * geometry.strides[1],
-            0,
-        )
-        return total + lax.dynamic_slice(windows, corner, total.shape) * cotangent, None
+    def add_row(row: jax.Array, total: jax.Array) -> jax.Array:
+        def add_positions(part: jax.Array, total: jax.Array) -> jax.Array:
+            for column in (part * at_once + offset for offset in range(at_once)):
+                corner = (row * geometry.strides[0], column * geometry.strides[1], 0)
+                window = lax.dynamic_slice(windows, corner, total.shape)
+                cotangent = lax.dynamic_slice(
+                    cotangents, (row, column, 0), (1, 1, batch * channels)
+                )
+                total = total + window * cotangent
+            return total
+
+        return lax.fori_loop(0, columns // at_once, add_positions, total)
 
     total = jnp.zeros((*kernel, batch * channels), x.dtype)
-    total, _ = lax.scan(add_position, total, (jnp.arange(rows * columns), cotangents))
+    total = lax.fori_loop(0, rows, add_row, total)
     return total.reshape(*kernel, batch, channels).sum(2)[:, :, None, :]
