@@ -32,6 +32,11 @@ class Options:
         """Of the machine: its cores, where there is no accelerator."""
         return self.machine["devices"]
 
+    @property
+    def children(self) -> int:
+        """To train in one measurement."""
+        return 2 if self.quick else 8
+
     def settings(self, **fields: Any) -> dict[str, Any]:
         """Settings of a worker; fewer steps in a quick run."""
         return {"platform": self.platform, **({"steps": 2} if self.quick else {}), **fields}

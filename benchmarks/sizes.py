@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,11 @@ def architectures(number: int = NUM_ARCHITECTURES, *, seed: int = 0) -> list[Arc
     """The same architectures in each run, drawn at random, in canonical form."""
     rng = np.random.default_rng(seed)
     return [sample_architecture(rng).canonical() for _ in range(number)]
+
+
+def message(chosen: Sequence[Architecture]) -> dict[str, list[str]]:
+    """What asks a worker to train these: their one-line forms, which `parsed` reads."""
+    return {"architectures": [one.one_line() for one in chosen]}
 
 
 def parsed(lines: list[str]) -> list[Architecture]:

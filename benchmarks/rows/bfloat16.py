@@ -8,7 +8,7 @@ from options import Options
 from pairs import timed
 from processes import Worker, ours
 from results import Row, row
-from sizes import architectures
+from sizes import architectures, message
 
 CHILDREN = 32
 EPOCHS = 4
@@ -19,7 +19,7 @@ def measure(options: Options) -> list[Row]:
 
     children = 4 if options.quick else CHILDREN
     epochs = 1 if options.quick else EPOCHS
-    message = {"architectures": [one.one_line() for one in architectures(children, seed=5)]}
+    asked = message(architectures(children, seed=5))
     rewards, seconds = {}, {}
     for name, seed, bfloat16 in (("float32", 0, False), ("bfloat16", 0, True), ("seed", 1, False)):
         settings = {"seed": seed, "bfloat16": bfloat16, "epochs": epochs}
@@ -27,7 +27,7 @@ def measure(options: Options) -> list[Row]:
             answer: dict[str, Any] = {}
 
             def train(_: int, worker: Worker = worker, answer: dict = answer) -> None:
-                answer.update(worker.ask(message))
+                answer.update(worker.ask(asked))
 
             seconds[name] = timed(train, 0)
             rewards[name] = answer["rewards"]

@@ -8,7 +8,7 @@ from options import Options
 from pairs import alternate
 from processes import Worker, ask_all, ours, peers, start_all
 from results import Row, row
-from sizes import architectures, size_of
+from sizes import architectures, message, size_of
 
 from nasnet_jax.search.dealing import deal
 from nasnet_jax.space import Architecture, cost
@@ -21,7 +21,7 @@ def measure(options: Options) -> list[Row]:
 def compare(options: Options, name: str) -> Row:
     """Trains the same children on both sides; the peer has one process for each device."""
     settings = options.settings(size=name)
-    size, chosen = size_of(settings), architectures(2 if options.quick else 8)
+    size, chosen = size_of(settings), architectures(options.children)
     with contextlib.ExitStack() as stack:
         worker = stack.enter_context(Worker(ours(), "ours.children", settings))
         theirs = start_all(
@@ -34,9 +34,9 @@ def compare(options: Options, name: str) -> Row:
         )
         for one in theirs:
             stack.enter_context(one)
-        whole = {"architectures": [one.one_line() for one in chosen]}
+        whole = message(chosen)
         parts = [
-            {"architectures": [one.one_line() for one in part]}
+            message(part)
             for part in shares(chosen, [cost(one, size.macro).macs for one in chosen], len(theirs))
         ]
         found = alternate(

@@ -6,7 +6,8 @@ from options import Options
 from pairs import alternate, spread
 from processes import Worker, ask_all, ours
 from results import Row, row
-from sizes import architectures
+from sizes import architectures, message
+from versions import compare_versions
 
 
 def measure(options: Options) -> list[Row]:
@@ -20,17 +21,13 @@ def measure(options: Options) -> list[Row]:
 
 def compare(options: Options, name: str) -> Row:
     """Trains the same children on two devices and on one."""
-    one_device = options.settings(size=name, devices=1, **options.core(0))
-    two_devices = options.settings(size=name, devices=2)
-    with (
-        Worker(ours(), "ours.children", two_devices) as two,
-        Worker(ours(), "ours.children", one_device) as one,
-    ):
-        found = alternate(
-            lambda _: two.ask(children(options)),
-            lambda _: one.ask(children(options)),
-            pairs=options.pairs,
-        )
+    found = compare_versions(
+        "ours.children",
+        message(architectures(options.children)),
+        options.settings(size=name, devices=2),
+        options.settings(size=name, devices=1, **options.core(0)),
+        pairs=options.pairs,
+    )
     return row(
         f"two devices, {name} size",
         "x",
@@ -46,15 +43,15 @@ def compare_processes(options: Options, name: str) -> Row:
 
     This says what the machine gives two cores, without anything of ours between them.
     """
-    message = children(options)
+    whole = message(architectures(options.children))
     settings = options.settings(size=name, devices=1)
     with (
         Worker(ours(), "ours.children", {**settings, **options.core(0)}) as one,
         Worker(ours(), "ours.children", {**settings, **options.core(1)}) as another,
     ):
         found = alternate(
-            lambda _: ask_all((one, another), (message, message)),
-            lambda _: one.ask(message),
+            lambda _: ask_all((one, another), (whole, whole)),
+            lambda _: one.ask(whole),
             pairs=options.pairs,
         )
     return row(
@@ -64,9 +61,3 @@ def compare_processes(options: Options, name: str) -> Row:
         against="one",
         details={"two_seconds": found.ours, "one_seconds": found.theirs},
     )
-
-
-def children(options: Options) -> dict[str, list[str]]:
-    """The message of a worker that trains some."""
-    chosen = architectures(2 if options.quick else 8)
-    return {"architectures": [one.one_line() for one in chosen]}

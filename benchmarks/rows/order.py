@@ -6,10 +6,9 @@ This says whether each platform's order is the right one for it.
 from __future__ import annotations
 
 from options import Options
-from pairs import alternate
-from processes import Worker, ours
 from results import Row, row
-from sizes import architectures
+from sizes import architectures, message
+from versions import compare_versions
 
 
 def measure(options: Options) -> list[Row]:
@@ -19,15 +18,13 @@ def measure(options: Options) -> list[Row]:
 def compare(options: Options, name: str) -> Row:
     """Trains the same children in both orders."""
     settings = options.settings(size=name)
-    chosen = architectures(2 if options.quick else 8)
-    message = {"architectures": [one.one_line() for one in chosen]}
-    with (
-        Worker(ours(), "ours.children", {**settings, "batch_last": False}) as first,
-        Worker(ours(), "ours.children", {**settings, "batch_last": True}) as last,
-    ):
-        found = alternate(
-            lambda _: first.ask(message), lambda _: last.ask(message), pairs=options.pairs
-        )
+    found = compare_versions(
+        "ours.children",
+        message(architectures(options.children)),
+        {**settings, "batch_last": False},
+        {**settings, "batch_last": True},
+        pairs=options.pairs,
+    )
     return row(
         f"children an hour with the batch first, {name} size",
         "x",

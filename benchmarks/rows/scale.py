@@ -6,6 +6,7 @@ An exponent of 1 is in proportion. `table.py` draws the figure.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from options import Options
 from pairs import spread, timed
 from processes import Worker, ours
 from results import Row
-from sizes import ChildSize, architectures, size_of
+from sizes import ChildSize, architectures, message, size_of
 
 from nasnet_jax.planning.schedule import deal_by_cost
 from nasnet_jax.planning.work import child_work
@@ -117,14 +118,16 @@ def seconds_of(
     chosen: Sequence[Sequence[Architecture]],
 ) -> list[list[float]]:
     """Of training some children for each of the settings: several times, in turn."""
-    messages = [{"architectures": [one.one_line() for one in some]} for some in chosen]
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(Worker(ours(), "ours.children", one)) for one in settings]
-        asked = list(zip(workers, messages, strict=True))
-        for worker, message in asked:
-            worker.ask(message)
+        asks = [
+            functools.partial(worker.ask, message(some))
+            for worker, some in zip(workers, chosen, strict=True)
+        ]
+        for ask in asks:
+            ask()
         rounds = [
-            [timed(lambda _, pair=pair: pair[0].ask(pair[1]), number) for pair in asked]
+            [timed(lambda _, ask=ask: ask(), number) for ask in asks]
             for number in range(options.pairs)
         ]
     return [list(one) for one in zip(*rounds, strict=True)]

@@ -11,7 +11,9 @@ from options import Options
 from pairs import alternate
 from processes import NO_CACHE, Worker, ask_all, ours, peers, start_all
 from results import Row, row
-from sizes import architectures
+from sizes import architectures, message
+
+from nasnet_jax.space import Architecture
 
 STEPS = 100
 """Of a child, on both sides."""
@@ -32,9 +34,9 @@ def compare(options: Options, name: str, *, torch: bool) -> Row:
     peer = "torch.compile" if torch else "jax.jit"
     settings = options.settings(size=name, **({} if options.quick else {"steps": STEPS}))
     devices = options.devices
-    chosen = [one.one_line() for one in architectures(devices * (options.pairs + 1), seed=3)]
+    chosen = architectures(devices * (options.pairs + 1), seed=3)
 
-    def row_of(number: int) -> list[str]:
+    def row_of(number: int) -> list[Architecture]:
         return chosen[number * devices : (number + 1) * devices]
 
     with contextlib.ExitStack() as stack:
@@ -50,10 +52,10 @@ def compare(options: Options, name: str, *, torch: bool) -> Row:
         )
         for one in theirs:
             stack.enter_context(one)
-        worker.ask({"architectures": row_of(0)})
+        worker.ask(message(row_of(0)))
         found = alternate(
-            lambda pair: worker.ask({"architectures": row_of(pair + 1)}),
-            lambda pair: ask_all(theirs, [{"architectures": [one]} for one in row_of(pair + 1)]),
+            lambda pair: worker.ask(message(row_of(pair + 1))),
+            lambda pair: ask_all(theirs, [message([one]) for one in row_of(pair + 1)]),
             pairs=options.pairs,
             warm_up=False,
         )

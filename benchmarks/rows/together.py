@@ -7,10 +7,9 @@ operation for all children.
 from __future__ import annotations
 
 from options import Options
-from pairs import alternate
-from processes import Worker, ours
 from results import Row, row
-from sizes import architectures
+from sizes import architectures, message
+from versions import compare_versions
 
 CHILDREN = {"cpu": 2, "gpu": 16, "tpu": 16}
 STEPS = 10
@@ -28,14 +27,13 @@ def compare(options: Options, size: str, number: int) -> Row:
     settings = options.settings(
         **{"size": size, "children": number, "steps": STEPS}, **options.core(0)
     )
-    message = {"architectures": [one.one_line() for one in architectures(number)]}
-    with (
-        Worker(ours(), "ours.together", {**settings, "how": "map"}) as in_turn,
-        Worker(ours(), "ours.together", {**settings, "how": "vmap"}) as at_once,
-    ):
-        found = alternate(
-            lambda _: in_turn.ask(message), lambda _: at_once.ask(message), pairs=options.pairs
-        )
+    found = compare_versions(
+        "ours.together",
+        message(architectures(number)),
+        {**settings, "how": "map"},
+        {**settings, "how": "vmap"},
+        pairs=options.pairs,
+    )
     return row(
         f"{number} children on one device by lax.map, {size} size",
         "x",

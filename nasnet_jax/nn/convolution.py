@@ -6,7 +6,7 @@ CPU, where XLA leaves convolutions inside `scan`, `switch` and `while` bodies in
 is one of three forms, chosen by shape:
 
 * 1x1: a matrix product;
-* depthwise: a sum of shifted products, whose weight gradient is accumulated position by position;
+* depthwise: a sum of shifted products, whose weight gradient adds up positions;
 * otherwise `lax`, with both gradient convolutions written in the canonical `NHWC`, `HWIO` layout.
 
 The platform is chosen when the program is lowered (`jax.lax.platform_dependent`), so a program

@@ -17,6 +17,7 @@ KERNELS = [(1, 1), (1, 3), (3, 1), (1, 7), (7, 1), (3, 3), (5, 5), (7, 7)]
 FORMS = [(kernel, 1, False) for kernel in KERNELS]
 FORMS += [((3, 3), 2, False)]
 FORMS += [((size, size), 1, True) for size in (3, 5, 7)]
+FORMS += [((1, 3), 1, True)]  # Shorter than a stride of 2: some positions are under no tap.
 
 
 def lax_convolution(x, w, strides, padding, *, rhs_dilation=(1, 1), feature_group_count=1):
