@@ -19,6 +19,8 @@ def get_config():
     config.dataset.num_validation = 300
     # At the paper's 0.00035 three updates would change nothing.
     config.strategy.learning_rate = 0.005
+    config.strategy.population_size = 20  # Of evolution; the paper's 100 is for 20,000 children.
+    config.strategy.sample_size = 5
     config.child.num_cells = 1
     config.child.num_filters = 8
     config.child.epochs = 4

@@ -18,6 +18,8 @@ def get_config():
     config = default_config()
     config.num_children = 300
     config.strategy.learning_rate = 0.005
+    config.strategy.population_size = 40  # Of evolution; the paper's 100 is for 20,000 children.
+    config.strategy.sample_size = 10
     config.dataset.image_size = 16
     config.dataset.num_validation = 1_000
     config.dataset.num_train = 8_000

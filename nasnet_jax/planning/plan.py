@@ -124,7 +124,7 @@ def plan_search(
             for at in starts
         ]
     )
-    batches = math.ceil(config.num_children / per_batch)
+    batches = config.num_children / per_batch
     reranked = math.ceil(config.rerank.top_k / per_batch)
     longer = config.rerank.epochs / child.epochs
     return SearchPlan(

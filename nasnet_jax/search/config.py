@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ml_collections
+from ml_collections import config_dict
 
 from nasnet_jax.config_checks import check_at_least
 from nasnet_jax.space import Macro
@@ -38,13 +39,21 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.strategy = ml_collections.ConfigDict()
     config.strategy.name = "ppo"  # ppo, reinforce, random or evolution.
+    # Of ppo and reinforce.
     config.strategy.learning_rate = 0.00035
     config.strategy.entropy_weight = 0.00001
     config.strategy.baseline_decay = 0.95
     config.strategy.hidden_size = 100
+    config.strategy.temperature = 1.0  # Ours, as are the next two, which None leaves out.
+    config.strategy.tanh_constant = config_dict.placeholder(float)
+    config.strategy.max_grad_norm = config_dict.placeholder(float)
+    # Of ppo.
     config.strategy.minibatch = 20
     config.strategy.clip = 0.2  # Ours, as is the number of epochs.
     config.strategy.epochs = 4
+    # Of evolution; Real et al., 2019. It draws at random until the population is full.
+    config.strategy.population_size = 100
+    config.strategy.sample_size = 25
 
     config.child = ml_collections.ConfigDict()
     config.child.num_cells = 2  # N.
@@ -118,8 +127,25 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     )
     if not 2 <= config.num_blocks <= 7:
         raise ValueError(f"num_blocks (B) must be from 2 to 7, but it is {config.num_blocks}.")
+    _check_population(config)
     if config.child.batch_size % config.mesh.data:
         raise ValueError(
             f"child.batch_size ({config.child.batch_size}) must be a multiple of mesh.data "
             f"({config.mesh.data}), the number of devices that share a child's batch."
+        )
+
+
+def _check_population(config: ml_collections.ConfigDict) -> None:
+    """Refuses an evolution whose every child would be drawn at random."""
+    if config.strategy.name != "evolution":
+        return
+    size = config.strategy.population_size
+    before_last = (config.num_children - 1) // config.children_per_batch * config.children_per_batch
+    if size > before_last:
+        raise ValueError(
+            f"strategy.population_size is {size}, and evolution draws at random until so many "
+            f"children were trained, but before the last batch of this search (num_children="
+            f"{config.num_children}, children_per_batch={config.children_per_batch}) that are only "
+            f"{before_last}. Lower strategy.population_size, to a third of the children or less, and "
+            "strategy.sample_size to a quarter of it; or train more children, in smaller batches."
         )

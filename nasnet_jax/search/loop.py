@@ -172,7 +172,7 @@ class Search:
 
     @property
     def num_batches(self) -> int:
-        """Batches of proposals in the whole search; the last may train fewer children."""
+        """Batches of proposals in the whole search; the last may be cut short."""
         return -(-self.config.num_children // self.config.children_per_batch)
 
     def search(self) -> None:
@@ -193,7 +193,9 @@ class Search:
         if jax.process_count() > 1:
             # One decision for the pod, should the processes' arithmetic differ in a last bit.
             proposal = multihost_utils.broadcast_one_to_all(proposal)
-        rows = canonical_decisions(np.asarray(proposal.decisions))
+        # The last batch may be larger than what is left of the search.
+        left = config.num_children - batch * config.children_per_batch
+        rows = canonical_decisions(np.asarray(proposal.decisions[:left]))
 
         def on_call(share: float, finished: Sequence[ChildResult]) -> None:
             done = batch - first + share
@@ -205,10 +207,13 @@ class Search:
                 finished,
             )
 
-        log_probs = np.asarray(proposal.log_probs, np.float64).sum(1)
+        log_probs = np.asarray(proposal.log_probs[:left], np.float64).sum(1)
         entries = self._train(batch, rows, log_probs, on_call)
         rewards = jnp.array([entry.reward for entry in entries], jnp.float32)
-        self.state, metrics = self.strategy.observe(state, proposal, rewards)
+        metrics: dict[str, jax.Array] = {}
+        # A batch that the search's end cuts short teaches nothing: nothing is proposed after it.
+        if len(entries) == config.children_per_batch:
+            self.state, metrics = self.strategy.observe(state, proposal, rewards)
         for entry in entries:
             self.history.append(entry)
         self.step = batch + 1
@@ -363,7 +368,6 @@ class Search:
             self.trainer,
             seconds=self.seconds,
             trained=self._trained,
-            last=self.config.children_per_batch,
             finished=self.step == batches,
         )
         if jax.process_index() == 0:

@@ -24,7 +24,6 @@ def summarize(
     *,
     seconds: Mapping[str, float],
     trained: int,
-    last: int,
     finished: bool,
 ) -> dict[str, Any]:
     """What is in `summary.json`.
@@ -34,11 +33,11 @@ def summarize(
       trainer: of this session.
       seconds: of this session, by phase.
       trained: children that this session trained.
-      last: children of a batch.
       finished: whether nothing is left to do.
     """
     entries, winner = history.entries, history.winner()
     rewards = np.array([entry.reward for entry in entries])
+    last = [entry.reward for entry in entries if entry.batch == entries[-1].batch]
     statuses = [entry.status for entry in entries]
     searching = seconds["search"]
     return {
@@ -52,7 +51,7 @@ def summarize(
         "idle_share": round(trainer.idle_share, 4),
         "best_reward": float(rewards.max()),
         "mean_reward": float(rewards.mean()),
-        "mean_reward_last_batch": float(rewards[-last:].mean()),
+        "mean_reward_last_batch": float(np.mean(last)),
         "best_architecture": winner.architecture.one_line(),
         "best_architecture_reward": winner.reward,
         "best_architecture_rerank_reward": (

@@ -31,6 +31,14 @@ def test_held_out_examples_come_from_the_whole_range() -> None:
     assert abs(held_out.mean() - 25_000) < 5 * 50_000 / np.sqrt(12 * 5_000)
 
 
+def test_batches_of_held_out_examples_are_mixed_where_the_data_is_sorted() -> None:
+    """A hundred drawn of ten classes lack one of them once in 3,700 times."""
+    labels = np.repeat(np.arange(10), 500)
+    _, held_out = hold_out(len(labels), 1000, seed=0)
+    for batch in labels[held_out].reshape(10, 100):
+        assert len(np.unique(batch)) == 10
+
+
 @pytest.mark.parametrize("num_held_out", [-1, 0, 10, 11])
 def test_nothing_held_out_or_nothing_left_is_refused(num_held_out: int) -> None:
     with pytest.raises(ValueError, match=r"of 10 training images .* \(at most 9\)"):

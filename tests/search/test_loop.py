@@ -32,6 +32,23 @@ def test_results_agree_with_each_other(finished: Path, history_rows: Rows) -> No
     assert best == Architecture.from_one_line(winner["architecture"])
 
 
+@pytest.mark.parametrize("children", [1, 4])
+def test_as_many_children_as_were_asked_for(
+    finished: Path,
+    tiny_config: ml_collections.ConfigDict,
+    history_rows: Rows,
+    tmp_path: Path,
+    children: int,
+) -> None:
+    """Batches have three: one child is a part of the first, four end in a part of the second."""
+    tiny_config.num_children = children
+    tiny_config.rerank.top_k = 0
+    summary = run(tiny_config, tmp_path)
+    assert summary["children"] == children and summary["finished"]
+    expected = [row | {"rerank_reward": ""} for row in history_rows(finished)[:children]]
+    assert history_rows(tmp_path) == expected
+
+
 class Stopped(Exception):
     """Stands for whatever ends a process in the middle of a call."""
 
@@ -122,6 +139,7 @@ def test_other_configuration_is_refused_with_the_difference(
         ("strategy.name", "grid", "strategy.name must be one of"),
         ("num_children", 0, "num_children must be at least 1"),
         ("num_blocks", 9, "from 2 to 7"),
+        ("strategy.name", "evolution", "population_size is 100, .* only 6"),
     ],
 )
 def test_bad_configuration_writes_nothing(

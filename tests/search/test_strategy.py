@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from nasnet_jax.search.config import default_config
 from nasnet_jax.search.evolution import RegularizedEvolution
 from nasnet_jax.search.policy_gradient import PPO, Reinforce
 from nasnet_jax.search.random_search import RandomSearch
@@ -137,6 +139,14 @@ def test_names_and_fields_reach_the_strategy() -> None:
     assert named("reinforce") == Reinforce(choices=CHOICES, learning_rate=0.01)
     assert named("random") == RandomSearch(choices=CHOICES)
     assert named("evolution") == RegularizedEvolution(choices=CHOICES, population_size=7)
+
+
+@pytest.mark.parametrize("strategy", [PPO, Reinforce, RandomSearch, RegularizedEvolution])
+def test_every_field_stands_in_the_configuration_with_its_default(strategy: type[Any]) -> None:
+    config = default_config().strategy
+    for field in dataclasses.fields(strategy):
+        if field.name != "choices":
+            assert config[field.name] == field.default
 
 
 def test_unknown_names_and_fields_are_refused_with_those_that_exist() -> None:
