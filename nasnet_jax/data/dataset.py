@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,8 @@ class Dataset:
         test_images: `[num_test, height, width, channels]` uint8.
         test_labels: `[num_test]` int32.
         class_names: The name of each label.
+        fingerprint: Of the data set as it was before its images were decoded and brought to one
+            size (`nasnet_jax.data.fingerprint`); empty if nobody has made it.
 
     Raises:
         ValueError: If the arrays do not have these shapes and types, if images and labels do not
@@ -33,6 +37,7 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     class_names: tuple[str, ...]
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

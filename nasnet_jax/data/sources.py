@@ -10,6 +10,7 @@ import numpy as np
 from nasnet_jax.data import builtin
 from nasnet_jax.data.arrays import load_npz
 from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.source import ArraySource, Source
 
 _FOLDER, _ARRAYS = "folder:", "arrays:"
@@ -96,6 +97,7 @@ def load_arrays(
         test_images=test_images,
         test_labels=test_labels,
         class_names=train.class_names,
+        fingerprint=fingerprint(train, test),
     )
 
 

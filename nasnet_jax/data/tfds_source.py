@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import os
 import socket
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ class TfdsSource:
         channels: Channels of the decoded images.
         image_feature: The name of the image in an example.
         label_feature: The name of the label in an example.
+        facts: What `identity` says.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TfdsSource:
     channels: int
     image_feature: str
     label_feature: str
+    facts: dict[str, Any]
     encoded: bool = dataclasses.field(default=True, init=False)
 
     def __len__(self) -> int:
@@ -60,6 +64,10 @@ class TfdsSource:
             images[place] = feature[self.image_feature].bytes_list.value[0]
             labels[place] = feature[self.label_feature].int64_list.value[0]
         return images, labels
+
+    def identity(self) -> dict[str, Any]:
+        """The data set's name with its version, the split, and what TFDS noted of its size."""
+        return self.facts
 
 
 def open_tfds(
@@ -113,9 +121,19 @@ def open_tfds(
                 channels=builder.info.features[image_feature].shape[-1],
                 image_feature=image_feature,
                 label_feature=label_feature,
+                facts={
+                    "dataset": builder.info.full_name,
+                    "split": split,
+                    "bytes": splits[split].num_bytes,
+                    "shards": _hash(splits[split].shard_lengths),
+                },
             )
         )
     return sources[0], sources[1]
+
+
+def _hash(numbers: Sequence[int]) -> str:
+    return hashlib.sha256(repr(list(numbers)).encode()).hexdigest()
 
 
 def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
