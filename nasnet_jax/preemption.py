@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Protocol
@@ -62,11 +63,17 @@ class _PodSignals:
 
 @contextlib.contextmanager
 def preemption() -> Iterator[Preemption]:
-    """Hears signals inside the block; alone, a second one has its usual effect."""
+    """Hears signals inside the block; alone, a second one has its usual effect.
+
+    Only the main thread can: in another one, signals remain with whoever started it.
+    """
     if jax.process_count() > 1:
         yield _PodSignals()
         return
     state = _OwnSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield state
+        return
     previous: dict[int, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -86,10 +86,14 @@ def run(
         fake=FakeSpec(**config.dataset.fake),
     )
     trainer = ChildTrainer(config, dataset, mesh)
-    folder = claim_workdir(workdir, config)
-    checkpoints = SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
-    metrics = Metrics(folder, config)
-    with contextlib.closing(checkpoints), contextlib.closing(metrics), preemption() as signals:
+    with (
+        claim_workdir(workdir, config) as folder,
+        contextlib.closing(
+            SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
+        ) as checkpoints,
+        contextlib.closing(Metrics(folder, config)) as metrics,
+        preemption() as signals,
+    ):
         state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
         search = Search(

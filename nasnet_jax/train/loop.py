@@ -108,61 +108,61 @@ def run(
         config, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
     )
     first = start_from(config.init_from, program, architecture)[0] if config.init_from else None
-    folder = claim_workdir(workdir, config)
-    _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
-    description = ModelDescription(
-        architecture=architecture,
-        macro=macro,
-        preprocessing=data.preprocessing,
-        class_names=data.class_names,
-        layers=serving_layers(layer_config(config)),
-        config=json.loads(config.to_json_best_effort()),
-    )
-    is_first_process = jax.process_index() == 0
-    checkpoints = TrainCheckpoints(
-        folder / CHECKPOINTS,
-        program,
-        newest=config.checkpoints_to_keep,
-        best=config.best_checkpoints_to_keep,
-    )
-    writer = metric_writers.create_default_writer(folder, just_logging=not is_first_process)
-    with checkpoints, contextlib.closing(writer), preemption() as signals:
-        training = Training(
-            config=config,
-            folder=folder,
-            data=data,
-            program=program,
-            description=description,
-            evaluator=Evaluator(program.graph, mesh),
-            checkpoints=checkpoints,
-            writer=writer,
-            signals=signals,
-            on_progress=on_progress,
+    with claim_workdir(workdir, config) as folder:
+        _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
+        description = ModelDescription(
+            architecture=architecture,
+            macro=macro,
+            preprocessing=data.preprocessing,
+            class_names=data.class_names,
+            layers=serving_layers(layer_config(config)),
+            config=json.loads(config.to_json_best_effort()),
         )
-        state = checkpoints.restore()
-        if state is None:
-            state = program.init() if first is None else first
+        is_first_process = jax.process_index() == 0
+        checkpoints = TrainCheckpoints(
+            folder / CHECKPOINTS,
+            program,
+            newest=config.checkpoints_to_keep,
+            best=config.best_checkpoints_to_keep,
+        )
+        writer = metric_writers.create_default_writer(folder, just_logging=not is_first_process)
+        with checkpoints, contextlib.closing(writer), preemption() as signals:
+            training = Training(
+                config=config,
+                folder=folder,
+                data=data,
+                program=program,
+                description=description,
+                evaluator=Evaluator(program.graph, mesh),
+                checkpoints=checkpoints,
+                writer=writer,
+                signals=signals,
+                on_progress=on_progress,
+            )
+            state = checkpoints.restore()
+            if state is None:
+                state = program.init() if first is None else first
+            if is_first_process:
+                _write_parameters(folder / PARAMETERS_FILE, state)
+            evaluation = training.train(state)
+        summary = {
+            "test_accuracy": evaluation.top1,
+            "test_top5": evaluation.top5,
+            "test_loss": evaluation.loss,
+            "test_count": evaluation.count,
+            "best_test_accuracy": training.best_accuracy,
+            "train_loss": training.loss,
+            "epochs": config.epochs,
+            "steps": training.step,
+            "params": cost(architecture, macro).params,
+            "architecture": architecture.one_line(),
+            "images_per_second": training.images_per_second and round(training.images_per_second, 2),
+            "input_wait_share": training.input_wait_share and round(training.input_wait_share, 4),
+            "seconds_this_session": round(training.seconds, 2),
+        }
         if is_first_process:
-            _write_parameters(folder / PARAMETERS_FILE, state)
-        evaluation = training.train(state)
-    summary = {
-        "test_accuracy": evaluation.top1,
-        "test_top5": evaluation.top5,
-        "test_loss": evaluation.loss,
-        "test_count": evaluation.count,
-        "best_test_accuracy": training.best_accuracy,
-        "train_loss": training.loss,
-        "epochs": config.epochs,
-        "steps": training.step,
-        "params": cost(architecture, macro).params,
-        "architecture": architecture.one_line(),
-        "images_per_second": training.images_per_second and round(training.images_per_second, 2),
-        "input_wait_share": training.input_wait_share and round(training.input_wait_share, 4),
-        "seconds_this_session": round(training.seconds, 2),
-    }
-    if is_first_process:
-        write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
-    return summary
+            write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        return summary
 
 
 class Training:
