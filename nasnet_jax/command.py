@@ -1,4 +1,4 @@
-"""How a command ends when it cannot go on: one line for people, and an exit status."""
+"""How every command begins and ends: what cannot work is one line for people, and an exit status."""
 
 from __future__ import annotations
 
@@ -6,52 +6,129 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
 
-import jax
-from absl import flags, logging
+from absl import app, flags, logging
 
-from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
-from nasnet_jax.preemption import EXIT_CODE, Preempted
+from nasnet_jax.command_line import parse_command_line
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, and `PIPE_CLOSED` after `| head`: 128 and the signal's number."""
+PIPE_CLOSED = 141
+
+_FORESEEN = (ValueError, OSError, ArithmeticError, MemoryError, ImportError, EOFError)
+"""What data, files, flags, the environment or the machine can cause."""
+
+_TRACEBACK = flags.DEFINE_bool(
+    "traceback", False, "Whether an error shows where in the program it arose."
+)
 
 
-def quiet_unless_asked() -> None:
-    """Hides the log, in which Orbax tells of each file; `--verbosity=0` shows it."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
+def run(main: Callable[[list[str]], None]) -> None:
+    """Parses the command line, calls `main` with the words that are no flags, and ends the process.
+
+    Whatever `main` raises, imports included, ends in place of a traceback in one line and an exit
+    status: that of the exception's `exit_status` if it has one, otherwise 1. A process of a pod
+    that fails ends at once, as an orderly end would wait five minutes for the others, and they for
+    it. An exception that nothing outside the program can cause keeps its traceback.
+    """
+
+    def call(argv: list[str]) -> None:
+        # The log is hidden, in which Orbax tells of each file; `--verbosity=0` shows it.
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
+        try:
+            main(argv)
+            sys.stdout.flush()
+        except app.UsageError as error:
+            raise ValueError(f"{str(error).rstrip('.')}. --help says how it is called.") from error
+
+    with ending_for_people():
+        app.run(call, flags_parser=parse_command_line)
 
 
 @contextlib.contextmanager
 def ending_for_people() -> Iterator[None]:
-    """Ends the process in place of a traceback.
-
-    A run that a signal ended exits with `EXIT_CODE`, one whose pod lost a process with
-    `INCOMPLETE_EXIT_CODE`; one that cannot work says why and exits with 1. A process of a pod that
-    fails ends at once, as an orderly end would wait five minutes for the others, and they for it.
-    """
+    """Ends the process if the block raises anything, as `run` says."""
     try:
         yield
-    except Preempted as stop:
-        print(f"{stop} The same command resumes it.", file=sys.stderr)
-        sys.exit(EXIT_CODE)
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        print(
-            f"The pod broke: {error}\nThe same command resumes the run.",
-            file=sys.stderr,
-            flush=True,
+    except KeyboardInterrupt:
+        _end("Interrupted.", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001
+        if _shows_traceback():
+            traceback.print_exc()
+        if isinstance(error, BrokenPipeError) and _is_ours(error):
+            _end("", PIPE_CLOSED)
+        if hasattr(error, "exit_status"):
+            _end(f"{error} The same command resumes it.", error.exit_status)
+        if _is_of_pod(error):
+            from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
+
+            _end(
+                f"The pod broke: {error}\nThe same command resumes the run.", INCOMPLETE_EXIT_CODE
+            )
+        if isinstance(error, _foreseen()):
+            _end(f"Error: {_sentence(error)}", 1)
+        if not _shows_traceback():
+            traceback.print_exc()
+        _end(
+            "Error: this was not foreseen and may be a defect of nasnet_jax. Please report it with the "
+            "lines above.",
+            1,
         )
-        os._exit(INCOMPLETE_EXIT_CODE)
-    except (ValueError, OSError, FloatingPointError) as error:
-        if not jax.distributed.is_initialized():
-            sys.exit(f"Error: {error}")
-        print(f"Error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)
-    except Exception:
-        # A defect keeps its traceback; in a pod it must end the process as well.
-        if not jax.distributed.is_initialized():
-            raise
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
+
+
+def _shows_traceback() -> bool:
+    return flags.FLAGS.is_parsed() and bool(_TRACEBACK.value)
+
+
+def _end(text: str, status: int) -> NoReturn:
+    """Prints the text and ends; a process of a pod without waiting for the others."""
+    if text:
+        print(text, file=sys.stderr, flush=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Or Python would try again, and say so in five lines.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if _in_pod():
+        os._exit(status)
+    sys.exit(status)
+
+
+def _in_pod() -> bool:
+    # Without JAX, which a command that needs it has imported, there is no pod.
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
+
+
+def _is_of_pod(error: Exception) -> bool:
+    """Whether it tells that the processes of a pod have lost each other."""
+    return _in_pod() and isinstance(error, sys.modules["jax"].errors.JaxRuntimeError)
+
+
+def _foreseen() -> tuple[type[BaseException], ...]:
+    """`_FORESEEN`, and the errors of the compiled parts of those libraries that are in use."""
+    types = list(_FORESEEN)
+    if jax := sys.modules.get("jax"):
+        types.append(jax.errors.JaxRuntimeError)
+    if tensorflow := sys.modules.get("tensorflow"):
+        types.append(tensorflow.errors.OpError)
+    return tuple(types)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this package raised it, or what it calls that is written in C, such as `open`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(__file__).parent in Path(frames[-1].filename).parents
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell of a foreseen error: our own text, or a library's first line and its name."""
+    name = type(error).__name__
+    if _is_ours(error):
+        return str(error) or name
+    lines = str(error).strip().splitlines() or [name]
+    return f"{lines[0]} ({name}; --traceback shows where it arose.)"

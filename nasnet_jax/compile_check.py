@@ -11,6 +11,9 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from nasnet_jax import command
+from nasnet_jax.command_line import config_value
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a search or a training.")
@@ -24,26 +27,24 @@ def main(argv: list[str]) -> None:
     """Parses the command line, prints the findings, and exits with 1 if there is a problem."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people
     from nasnet_jax.planning.topology import parse_topology
 
-    with ending_for_people():
-        topology = parse_topology(_TOPOLOGY.value)
-        if topology.is_local:
-            from nasnet_jax.platform import use_every_core
+    topology = parse_topology(_TOPOLOGY.value)
+    if topology.is_local:
+        from nasnet_jax.platform import use_every_core
 
-            use_every_core()
-        else:
-            import jax
+        use_every_core()
+    else:
+        import jax
 
-            # The TPU is only described: JAX must not look for one. Its variable would be too late.
-            jax.config.update("jax_platforms", "cpu")
-        from nasnet_jax.planning.check import check, check_text
+        # The TPU is only described: JAX must not look for one. Its variable would be too late.
+        jax.config.update("jax_platforms", "cpu")
+    from nasnet_jax.planning.check import check, check_text
 
-        result = check(_CONFIG.value, topology)
+    result = check(config_value(_CONFIG), topology)
     print(check_text(result))
     sys.exit(1 if result.problems else 0)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

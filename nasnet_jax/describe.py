@@ -8,6 +8,9 @@ import os
 from absl import app, flags
 from ml_collections import config_flags
 
+from nasnet_jax import command
+from nasnet_jax.command_line import config_value
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a training.")
@@ -22,25 +25,23 @@ def main(argv: list[str]) -> None:
     """Parses the command line and prints the table."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people
     from nasnet_jax.report.cost_table import cost_data, cost_text
     from nasnet_jax.space import parse_architecture
     from nasnet_jax.train.config import config_macro
 
-    with ending_for_people():
-        config = _CONFIG.value
-        if "architecture" not in config or "model" not in config:
-            raise ValueError(
-                "This config has no architecture and no model: describe takes the config of a "
-                "training, such as configs/imagenet_mobile.py."
-            )
-        architecture = parse_architecture(_ARCHITECTURE.value or config.architecture)
-        macro = config_macro(config)
-        if _JSON.value:
-            print(json.dumps(cost_data(architecture, macro), indent=2))
-        else:
-            print(cost_text(architecture, macro))
+    config = config_value(_CONFIG)
+    if "architecture" not in config or "model" not in config:
+        raise ValueError(
+            "This config has no architecture and no model: describe takes the config of a "
+            "training, such as configs/imagenet_mobile.py."
+        )
+    architecture = parse_architecture(_ARCHITECTURE.value or config.architecture)
+    macro = config_macro(config)
+    if _JSON.value:
+        print(json.dumps(cost_data(architecture, macro), indent=2))
+    else:
+        print(cost_text(architecture, macro))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

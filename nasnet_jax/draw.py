@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from absl import app, flags
 
+from nasnet_jax import command
+
 _OUTPUT = flags.DEFINE_string("output", None, "File to write; .svg, .png or .pdf says which kind.")
 _NETWORK = flags.DEFINE_bool("network", False, "Draw a whole network: its cells and their shapes.")
 _NUM_CELLS = flags.DEFINE_integer("num_cells", 6, "N, with --network.", lower_bound=1)
@@ -23,27 +25,25 @@ def main(argv: list[str]) -> None:
     """Parses the command line and draws."""
     if len(argv) != 2:
         raise app.UsageError("Give one architecture: nasnet_a, a JSON file or the one-line form.")
-    from nasnet_jax.command import ending_for_people
     from nasnet_jax.report import drawing, network_drawing
     from nasnet_jax.space import Macro, parse_architecture
 
-    with ending_for_people():
-        architecture = parse_architecture(argv[1])
-        if _NETWORK.value:
-            macro = Macro(
-                num_cells=_NUM_CELLS.value,
-                num_filters=_NUM_FILTERS.value,
-                num_classes=_NUM_CLASSES.value,
-                image_size=_IMAGE_SIZE.value,
-                stem="imagenet" if _STEM.value == "imagenet" else "cifar",
-                stem_multiplier=_STEM_MULTIPLIER.value,
-            )
-            figure = network_drawing.network_figure(architecture, macro)
-        else:
-            figure = drawing.architecture_figure(architecture)
-        drawing.save(figure, str(_OUTPUT.value))
+    architecture = parse_architecture(argv[1])
+    if _NETWORK.value:
+        macro = Macro(
+            num_cells=_NUM_CELLS.value,
+            num_filters=_NUM_FILTERS.value,
+            num_classes=_NUM_CLASSES.value,
+            image_size=_IMAGE_SIZE.value,
+            stem="imagenet" if _STEM.value == "imagenet" else "cifar",
+            stem_multiplier=_STEM_MULTIPLIER.value,
+        )
+        figure = network_drawing.network_figure(architecture, macro)
+    else:
+        figure = drawing.architecture_figure(architecture)
+    drawing.save(figure, str(_OUTPUT.value))
     print(f"Drawn to {_OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -8,6 +8,8 @@ import os
 
 from absl import app, flags
 
+from nasnet_jax import command
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -28,27 +30,23 @@ def main(argv: list[str]) -> None:
     """Parses the command line, evaluates and prints."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.platform import use_every_core
 
-    quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
 
-    with ending_for_people():
-        distributed.initialize()
+    distributed.initialize()
     import jax
 
     from nasnet_jax.train.measure import evaluate
 
-    with ending_for_people():
-        result = evaluate(
-            str(_CHECKPOINT.value),
-            str(_DATASET.value),
-            data_dir=_DATA_DIR.value,
-            split=_SPLIT.value,
-            batch_size=_BATCH_SIZE.value,
-        )
+    result = evaluate(
+        str(_CHECKPOINT.value),
+        str(_DATASET.value),
+        data_dir=_DATA_DIR.value,
+        split=_SPLIT.value,
+        batch_size=_BATCH_SIZE.value,
+    )
     if jax.process_index() > 0:
         return
     if _JSON.value:
@@ -59,4 +57,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from absl import app, flags
 
+from nasnet_jax import command
+
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
@@ -20,13 +22,10 @@ def main(argv: list[str]) -> None:
     """Parses the command line, loads and exports."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference import load, write_export
 
-    quiet_unless_asked()
-    with ending_for_people():
-        model = load(_CHECKPOINT.value, fold=_FOLD.value)
-        notes = write_export(model, _OUTPUT.value)
+    model = load(_CHECKPOINT.value, fold=_FOLD.value)
+    notes = write_export(model, _OUTPUT.value)
     height, width = model.description.preprocessing.image_size
     channels = model.description.preprocessing.channels
     print(f"Wrote {_OUTPUT.value}, and {notes} on how to prepare images. To run it:\n")
@@ -36,4 +35,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

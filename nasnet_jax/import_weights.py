@@ -11,6 +11,8 @@ import os
 
 from absl import app, flags
 
+from nasnet_jax import command
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _SOURCE = flags.DEFINE_enum(
@@ -25,12 +27,11 @@ def main(argv: list[str]) -> None:
     """Parses the command line and imports."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference.published import import_weights
+    from nasnet_jax.platform import find_devices
 
-    quiet_unless_asked()
-    with ending_for_people():
-        description = import_weights(str(_SOURCE.value), str(_WEIGHTS.value), str(_OUTPUT.value))
+    find_devices()
+    description = import_weights(str(_SOURCE.value), str(_WEIGHTS.value), str(_OUTPUT.value))
     macro = description.macro
     height, width = macro.image_height_width
     output = f"{macro.num_classes} classes" if macro.num_classes else "features, no classifier"
@@ -41,4 +42,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -10,6 +10,9 @@ import os
 from absl import app, flags
 from ml_collections import config_flags
 
+from nasnet_jax import command
+from nasnet_jax.command_line import config_value
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a search or a training.")
@@ -27,31 +30,27 @@ def main(argv: list[str]) -> None:
     """Parses the command line and prints the plan."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people
-    from nasnet_jax.platform import use_every_core
+    from nasnet_jax.platform import find_devices, use_every_core
 
     use_every_core()
-    import jax
-
     from nasnet_jax.planning import plan
     from nasnet_jax.planning.check import is_search
     from nasnet_jax.planning.search_size import search_size
     from nasnet_jax.planning.topology import parse_topology
 
-    with ending_for_people():
-        config, topology = _CONFIG.value, parse_topology(_TOPOLOGY.value)
-        if not is_search(config):
-            print(plan.training_text(config, topology, price=_PRICE.value))
-            return
-        if _CALIBRATE.value:
-            speed, checks = plan.calibrate(config, search_size(config))
-            print(plan.calibration_text(checks))
-        else:
-            speed = plan.search_speed(config, topology)
-        devices = topology.num_devices or jax.device_count()
-        planned = plan.plan_search(config, topology, speed=speed, num_devices=devices)
-        print(plan.plan_text(planned, price=_PRICE.value))
+    config, topology = config_value(_CONFIG), parse_topology(_TOPOLOGY.value)
+    if not is_search(config):
+        print(plan.training_text(config, topology, price=_PRICE.value))
+        return
+    if _CALIBRATE.value:
+        speed, checks = plan.calibrate(config, search_size(config))
+        print(plan.calibration_text(checks))
+    else:
+        speed = plan.search_speed(config, topology)
+    devices = topology.num_devices or len(find_devices())
+    planned = plan.plan_search(config, topology, speed=speed, num_devices=devices)
+    print(plan.plan_text(planned, price=_PRICE.value))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -7,6 +7,8 @@ import sys
 
 from absl import app, flags
 
+from nasnet_jax import command
+
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
@@ -22,14 +24,11 @@ def main(argv: list[str]) -> None:
     files = argv[1:]
     if not files:
         raise app.UsageError("Name one image file or more behind the options.")
-    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.inference import load, open_image
 
-    quiet_unless_asked()
-    with ending_for_people():
-        model = load(_CHECKPOINT.value)
-        channels = model.description.preprocessing.channels
-        best = model.predict(open_image(file, channels) for file in files).top(_TOP.value)
+    model = load(_CHECKPOINT.value)
+    channels = model.description.preprocessing.channels
+    best = model.predict(open_image(file, channels) for file in files).top(_TOP.value)
     if _JSON.value:
         rows = [
             {
@@ -48,4 +47,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

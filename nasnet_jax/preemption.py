@@ -24,6 +24,8 @@ EXIT_CODE = 75
 class Preempted(Exception):
     """The run was asked to end; what it had finished is in its checkpoint."""
 
+    exit_status = EXIT_CODE
+
 
 class Preemption(Protocol):
     """What a loop asks between two compiled calls."""

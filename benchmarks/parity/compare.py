@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 from environment import environment_python
 
-from nasnet_jax.command import quiet_unless_asked
+from nasnet_jax import command
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -49,7 +49,6 @@ def main(argv: list[str]) -> None:
     unknown = [peer for peer in _PEERS.value if peer not in PEERS]
     if unknown:
         raise app.UsageError(f"There is no peer {unknown[0]!r}; there are {', '.join(PEERS)}.")
-    quiet_unless_asked()
     folder = pathlib.Path(_FOLDER.value).absolute()
     rows = [row for peer in _PEERS.value for row in compare(peer, folder)]
     (folder / "parity.json").write_text(json.dumps(rows, indent=2) + "\n")
@@ -121,4 +120,4 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -8,6 +8,8 @@ import pathlib
 from absl import app, flags
 from PIL import Image
 
+from nasnet_jax import command
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _NAME = flags.DEFINE_string(
@@ -23,21 +25,19 @@ def main(argv: list[str]) -> None:
     """Parses the command line, and writes and names the files."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people
     from nasnet_jax.data import load_arrays
 
-    with ending_for_people():
-        dataset = load_arrays(str(_NAME.value), data_dir=_DATA_DIR.value)
-        folder = pathlib.Path(str(_OUTPUT.value))
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(min(_COUNT.value, len(dataset.test_images))):
-            # A grey image has no third axis as a file.
-            image = dataset.test_images[number].squeeze()
-            label = dataset.class_names[dataset.test_labels[number]].replace(os.sep, "-")
-            path = folder / f"{number}_{label}.png"
-            Image.fromarray(image).save(path)
-            print(path)
+    dataset = load_arrays(str(_NAME.value), data_dir=_DATA_DIR.value)
+    folder = pathlib.Path(str(_OUTPUT.value))
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(min(_COUNT.value, len(dataset.test_images))):
+        # A grey image has no third axis as a file.
+        image = dataset.test_images[number].squeeze()
+        label = dataset.class_names[dataset.test_labels[number]].replace(os.sep, "-")
+        path = folder / f"{number}_{label}.png"
+        Image.fromarray(image).save(path)
+        print(path)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

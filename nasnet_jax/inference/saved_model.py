@@ -23,6 +23,7 @@ from nasnet_jax.checkpoint import not_written
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.platform import find_devices
 
 MODEL_FILE = "model.json"
 WEIGHTS = "weights"
@@ -194,7 +195,7 @@ def read_network(
     """
     description = read_description(path)
     folder = find_model(path) / WEIGHTS
-    device = SingleDeviceSharding(jax.local_devices()[0])
+    device = SingleDeviceSharding(find_devices(local=True)[0])
     network = description.abstract_network(dtype=dtype)
     graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
     parameters, statistics = states

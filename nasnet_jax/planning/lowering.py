@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.nn.supernet import architecture_arrays
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Topology
+from nasnet_jax.platform import find_devices
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import config_architecture
@@ -42,7 +43,7 @@ def topology_devices(topology: Topology) -> list[Any]:
             not know this slice.
     """
     if topology.is_local:
-        return jax.devices()
+        return find_devices()
     if not topology.is_tpu:
         raise ValueError(
             f"Programs can be compiled for TPUs and for this machine's own devices, not for "

@@ -8,6 +8,9 @@ import os
 from absl import app, flags
 from ml_collections import config_flags
 
+from nasnet_jax import command
+from nasnet_jax.command_line import config_value
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of the experiment.")
@@ -19,18 +22,15 @@ def main(argv: list[str]) -> None:
     """Parses the command line and runs the search."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.command import ending_for_people, quiet_unless_asked
     from nasnet_jax.platform import use_every_core
 
-    quiet_unless_asked()
     use_every_core()
     from nasnet_jax import distributed
     from nasnet_jax.workdir import absolute_workdir
 
-    with ending_for_people():
-        config = _CONFIG.value.lock()  # Tells of a file that could not be read.
-        workdir = str(absolute_workdir(str(_WORKDIR.value)))
-        distributed.initialize()
+    config = config_value(_CONFIG)
+    workdir = str(absolute_workdir(str(_WORKDIR.value)))
+    distributed.initialize()
     import jax
 
     from nasnet_jax.report.run import load_runs
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
             f"best reward {best}, {(progress.seconds_left or 0) / 60:.1f} min left"
         )
 
-    with ending_for_people(), contextlib.closing(line):
+    with contextlib.closing(line):
         summary = run(config, workdir, on_progress=on_progress)
     if jax.process_index() > 0:
         return
@@ -61,4 +61,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -17,6 +17,7 @@ from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
 from nasnet_jax.nn.supernet import Supernet, architecture_arrays
+from nasnet_jax.platform import find_devices
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
 from nasnet_jax.search.dealing import deal
@@ -57,7 +58,7 @@ def make_mesh(arch: int, data: int) -> Mesh:
     Raises:
       ValueError: if the devices do not fill it.
     """
-    devices = jax.devices()
+    devices = find_devices()
     if arch == -1 and len(devices) % data == 0:
         arch = len(devices) // data
     if arch * data != len(devices):

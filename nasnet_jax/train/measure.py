@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nasnet_jax.data import open_sources
 from nasnet_jax.data.pipeline import eval_batches
 from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.platform import find_devices
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
 from nasnet_jax.train.input import preparation
 
@@ -61,7 +62,7 @@ def evaluate(
             f"The model in {os.fspath(path)} takes images of {description.preprocessing.channels} "
             f"channels, but those of {source.name} have {source.channels}."
         )
-    mesh = Mesh(np.array(jax.devices()), ("data",))
+    mesh = Mesh(np.array(find_devices()), ("data",))
     replicated = NamedSharding(mesh, PartitionSpec())
     graph, *_ = nnx.split(description.abstract_network(), nnx.Param, nnx.BatchStat)
     batches = eval_batches(

@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from nasnet_jax.nn.initial import draws, started
 from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.platform import find_devices
 from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import config_macro, layer_config
 from nasnet_jax.train.optimizer import learning_rate_schedule, make_optimizer, moving_average
@@ -89,7 +90,7 @@ def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
     Raises:
         ValueError: If there are several processes and not all of their devices can be used.
     """
-    devices = jax.devices()
+    devices = find_devices()
     part = config.batch_size // config.accumulation_steps
     units = part // (config.batch_norm.group_size or 1)
     used = max(n for n in range(1, len(devices) + 1) if units % n == 0)

@@ -1,0 +1,88 @@
+"""The command line with its configuration: what is wrong with it is one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import ml_collections
+from absl import flags
+
+
+def parse_command_line(argv: Sequence[str]) -> list[str]:
+    """Parses the flags, for `absl.app.run`; ends the process with a line if they are wrong.
+
+    The file of `--config` is run here, and may raise anything.
+
+    Returns:
+        The words that are no flags, the program's name first.
+    """
+    try:
+        return flags.FLAGS(argv)
+    except Exception as error:  # noqa: BLE001
+        if "--traceback" in argv:
+            traceback.print_exc()
+        sys.exit(f"Error: {_problem(error, argv)}")
+
+
+def config_value(flag: flags.FlagHolder) -> ml_collections.ConfigDict:
+    """The configuration that a flag of `DEFINE_config_file` read, locked.
+
+    Raises:
+        OSError: If the file could not be read.
+        ValueError: If its `get_config` does not return a configuration.
+    """
+    config = flag.value
+    try:
+        return config.lock()
+    except OSError as error:
+        raise OSError(_last_line(error.__cause__ or error)) from error
+    except AttributeError as error:
+        raise ValueError(
+            f"get_config() of --{flag.name} returns {type(config).__name__}, no ConfigDict."
+        ) from error
+
+
+def _problem(error: Exception, argv: Sequence[str]) -> str:
+    """What is wrong with the command line, or where with the configuration's file."""
+    cause: BaseException = error
+    while earlier := cause.__cause__ or cause.__context__:
+        cause = earlier
+    if isinstance(cause, SyntaxError):
+        return f"{cause.filename}, line {cause.lineno}: {cause.msg}"
+    for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+        if _is_of_user(frame.filename):
+            kind = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
+            return f"{frame.filename}, line {frame.lineno}: {kind}{_last_line(cause)}"
+    if isinstance(error, flags.Error):
+        return f"{' '.join(str(error).split()).rstrip('.')}. --help shows the flags."
+    if isinstance(error, (AttributeError, KeyError)):
+        return _missing_field(error, argv)
+    return _last_line(cause)
+
+
+def _is_of_user(filename: str) -> bool:
+    """Whether code is neither ours nor installed."""
+    path = Path(filename).resolve()
+    installed = (*map(Path, sysconfig.get_paths().values()), Path(__file__).parent)
+    return path.is_file() and not any(folder in path.parents for folder in installed)
+
+
+def _missing_field(error: Exception, argv: Sequence[str]) -> str:
+    """Names the flag of a field that is not there; ml_collections tells the last part of its name."""
+    text = error.args[0] if error.args else ""
+    while isinstance(text, Exception):
+        text = text.args[0]
+    if not (match := re.match(r"'(\w+)'\s*(.*)", str(text), re.DOTALL)):
+        return str(text)
+    name, advice = match.groups()
+    given = [word for word in argv if name in re.split(r"[.=]", word.partition("=")[0])]
+    return f"{' '.join(given) or name}: the configuration has no field {name!r}. {advice}".strip()
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
