@@ -11,7 +11,6 @@ import pytest
 from nasnet_jax.cores import cgroup_limit, slurm_limit, usable_cores
 
 
-
 def group(root: Path, version: int, path: str, quota: str, period: int = 100_000) -> None:
     """Writes the files of one control group."""
     if version == 2:
