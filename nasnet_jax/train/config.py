@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from nasnet_jax.config_checks import check_at_least
+from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import Architecture, Macro, parse_architecture
 
@@ -66,6 +67,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.stem_multiplier = 3.0
     config.model.uniform_inputs = False
     config.model.skip_reduction_layer_input = False
+    # How reduction cells treat the borders of a map: one of `nasnet_jax.nn.borders.EDGES`. Empty:
+    # `same`, or what the model in `init_from` has.
+    config.edges = ""
 
     config.drop_path = ml_collections.ConfigDict()
     config.drop_path.final_drop_prob = 0.7  # At the end of the training, rising linearly from 0.
@@ -73,7 +77,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.batch_norm = ml_collections.ConfigDict()
     config.batch_norm.decay = 0.9
-    config.batch_norm.epsilon = 1e-5
+    config.batch_norm.epsilon = 0.0  # 0: 1e-5, or what the model in `init_from` has.
     # Examples over which statistics are taken. A device holds whole groups, so that a step is the
     # same function of the batch on any number of devices. 0 is all that is computed at once.
     config.batch_norm.group_size = 32
@@ -163,8 +167,9 @@ def layer_config(config: ml_collections.ConfigDict) -> LayerConfig:
     return LayerConfig(
         dtype=None if name == "float32" else jnp.dtype(_DTYPES[name]),
         norm_decay=config.batch_norm.decay,
-        norm_epsilon=config.batch_norm.epsilon,
+        norm_epsilon=config.batch_norm.epsilon or LayerConfig.norm_epsilon,
         norm_group=config.batch_norm.group_size or None,
+        edges=config.edges or LayerConfig.edges,
     )
 
 
@@ -187,6 +192,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             ("best_checkpoints_to_keep", 0),
             ("augment.crop_padding", 0),
             ("augment.cutout", 0),
+            ("batch_norm.epsilon", 0),
             ("batch_norm.group_size", 0),
             ("optimizer.reference_batch_size", 1),
         ),
@@ -204,12 +210,14 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             raise ValueError(f"{name} must be at least 0 and {below}, but it is {value}.")
     for name, value, allowed in (
         ("dtype", config.dtype, ("auto", *_DTYPES)),
+        ("edges", config.edges, ("", *EDGES)),
         ("dataset.preparation", config.dataset.preparation, ("cifar", "imagenet")),
         ("optimizer.name", config.optimizer.name, ("momentum", "rmsprop")),
         ("optimizer.schedule", config.optimizer.schedule, ("cosine", "exponential")),
     ):
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, but it is {value!r}.")
+            known = ", ".join(filter(None, allowed))
+            raise ValueError(f"{name} must be one of {known}, but it is {value!r}.")
     if config.batch_size % config.accumulation_steps:
         raise ValueError(
             f"batch_size ({config.batch_size}) must be a multiple of accumulation_steps "

@@ -47,6 +47,23 @@ class TrainingInput:
         """The name of each label."""
         return self.train.class_names
 
+    def scaled_as(self, other: Preprocessing) -> TrainingInput:
+        """The same images on the scale that `other` brings pixels to; of as many channels."""
+        ours = self.preprocessing
+        if (ours.mean, ours.std) == (other.mean, other.std):
+            return self
+        factor = np.divide(ours.std, other.std, dtype=np.float32)
+        offset = np.divide(np.subtract(ours.mean, other.mean), other.std, dtype=np.float32)
+
+        def augment(image: Any, channels: int, seed: Any) -> Any:
+            return self.augment(image, channels, seed) * factor + offset
+
+        def prepare(image: Any, channels: int) -> Any:
+            return self.prepare(image, channels) * factor + offset
+
+        preprocessing = dataclasses.replace(ours, mean=other.mean, std=other.std)
+        return TrainingInput(self.train, self.test, augment, prepare, preprocessing)
+
     def steps_per_epoch(self, batch_size: int) -> float:
         """Training examples by batch size, which need not be a whole number."""
         return len(self.train) / batch_size

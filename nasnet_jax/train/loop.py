@@ -31,7 +31,7 @@ from nasnet_jax.train.config import (
     layer_config,
 )
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
-from nasnet_jax.train.initialization import start_from
+from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
@@ -102,20 +102,26 @@ def run(
     check_config(config)
     architecture = config_architecture(config)
     macro = config_macro(config)
+    origin = Origin.of(config, workdir) if config.init_from else None
+    settings = config if origin is None else origin.settings(config, architecture)
     mesh = make_mesh(config)
     data = open_input(config)
+    if origin is not None:
+        data = origin.input(data)
     program = TrainProgram(
-        config, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
+        settings, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
     )
-    first = start_from(config.init_from, program, architecture)[0] if config.init_from else None
+    first = program.init if origin is None else origin.first_state(program)
     with claim_workdir(workdir, config) as folder:
         _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
+        if origin is not None:
+            origin.keep(folder)
         description = ModelDescription(
             architecture=architecture,
             macro=macro,
             preprocessing=data.preprocessing,
             class_names=data.class_names,
-            layers=serving_layers(layer_config(config)),
+            layers=serving_layers(layer_config(settings)),
             config=json.loads(config.to_json_best_effort()),
         )
         is_first_process = jax.process_index() == 0
@@ -141,7 +147,7 @@ def run(
             )
             state = checkpoints.restore()
             if state is None:
-                state = program.init() if first is None else first
+                state = first()
             if is_first_process:
                 _write_parameters(folder / PARAMETERS_FILE, state)
             evaluation = training.train(state)

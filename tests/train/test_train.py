@@ -17,8 +17,6 @@ from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.preemption import Preempted
 from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config, run
-from nasnet_jax.train.initialization import start_from
-from nasnet_jax.train.program import TrainProgram, make_mesh
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
@@ -128,40 +126,6 @@ def test_nan_ends_the_run_and_is_never_saved(tmp_path):
     assert os.listdir(tmp_path / "a" / "checkpoints") == ["1"]
     for leaf in jax.tree.leaves(checkpoint_of(tmp_path / "a", 1)):
         assert np.isfinite(leaf).all()
-
-
-def program_of(config) -> TrainProgram:
-    return TrainProgram(
-        config, Architecture.from_one_line(SMALL), make_mesh(config), steps_per_epoch=1
-    )
-
-
-def test_a_trained_model_gives_its_weights_and_other_classes_get_a_new_head(finished):
-    folder, *_ = finished
-    config = make_config()
-    config.dataset.num_classes = 7
-    program = program_of(config)
-    state, new = start_from(folder, program, Architecture.from_one_line(SMALL))
-    assert set(new) == {"head/linear/bias", "head/linear/kernel"}
-    _, parameters, statistics = read_model(folder)
-    trained = dict(nnx.to_flat_state(parameters))
-    for path, variable in nnx.to_flat_state(state.parameters):
-        if path[0] != "head":
-            np.testing.assert_array_equal(variable[...], trained[path][...])
-    assert state.parameters["head"]["linear"]["kernel"].shape[-1] == 7
-    jax.tree.map(np.testing.assert_array_equal, state.averages.parameters, state.parameters)
-    jax.tree.map(np.testing.assert_array_equal, state.statistics, statistics)
-
-
-def test_a_model_of_another_kind_is_refused(finished):
-    folder, *_ = finished
-    config = make_config()
-    config.model.num_filters = 6
-    with pytest.raises(ValueError, match="of another size: .*config.model"):
-        start_from(folder, program_of(config), Architecture.from_one_line(SMALL))
-    other = Architecture.from_one_line(SMALL.replace("identity(1)", "identity(0)"))
-    with pytest.raises(ValueError, match="another architecture"):
-        start_from(folder, program_of(make_config()), other)
 
 
 @pytest.mark.parametrize(
