@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nasnet_jax.data.listing import Listing, alike
+from nasnet_jax.data.place import Place, look_into
+from nasnet_jax.data.split_names import split_role
+
 _SIZES = 50_000
 """Files whose sizes are looked up for `FileSource.identity`; those of a million take seconds."""
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,75 +57,168 @@ class FileSource:
         return {"listing": listing.hexdigest()}
 
 
-def open_folder(path: str | os.PathLike[str]) -> tuple[FileSource, FileSource]:
+def open_folder(
+    path: str | os.PathLike[str], *, skip_damaged: bool = False
+) -> tuple[FileSource, FileSource]:
     """Opens a folder of images: one folder for each class, its images anywhere below it.
 
-    The classes stand either in the folder itself or in its folders `train` and `test` (or `val`, or
-    `validation`). Without such folders a fifth of the images of each class, at least one, are the
-    test images; the hashes of their names decide which, so they are the same on every machine.
+    The classes stand either in the folder itself or in those of its splits, which may be called in
+    many ways (`nasnet_jax.data.split_names`): `train`, and `test` or else `val`, whichever holds
+    folders of the classes. Without such folders a fifth of the images of each class, at least one,
+    are the test images; the hashes of their names decide which, so they are the same on every
+    machine. A folder that holds no other than one is looked through. Links are followed, and what
+    is hidden is not seen (`nasnet_jax.data.place`). What else is not used is logged.
+
+    Args:
+        path: The folder.
+        skip_damaged: Whether links that lead nowhere are among the paths if they are called like
+            images, for one who leaves out what cannot be read. By default they are an error.
 
     Returns:
         The training and the test images.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        FileNotFoundError: If there is no such folder, or a link leads nowhere.
         ValueError: If it does not hold at least two classes, if train and test hold different
-            classes, or if a class has too few images.
+            classes, if a class has too few images, or if it is not clear what the splits or the
+            classes are.
     """
     root = Path(path)
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(root)!r} of images.")
-    tests = [root / name for name in ("test", "val", "validation") if (root / name).is_dir()]
-    if (root / "train").is_dir():
-        if not tests:
-            raise ValueError(
-                f"Folder {str(root)!r} has a folder 'train' but none named 'test', 'val' or "
-                "'validation'. Add one, or put the folders of the classes into the folder itself."
-            )
-        train, test = _list_classes(root / "train"), _list_classes(tests[0])
-        if train.keys() != test.keys():
-            raise ValueError(
-                f"The classes in {str(root / 'train')!r} and {str(tests[0])!r} differ by "
-                f"{sorted(train.keys() ^ test.keys())}."
-            )
+        raise FileNotFoundError(
+            f"{str(root)!r} is a file, and should be a folder of images."
+            if root.exists()
+            else f"There is no folder {str(root)!r} of images."
+        )
+    listing = Listing(skip_damaged=skip_damaged)
+    places = _look_through(look_into(root), None)
+    listing.pass_through(places)
+    splits = _find_splits(places[-1], listing)
+    if splits is None:
+        train, test = _divide(places[-1], listing)
     else:
-        train, test = {}, {}
-        for name, files in _list_classes(root).items():
-            if len(files) < 2:
-                raise ValueError(
-                    f"Class {name!r} in {str(root)!r} has only one image; it needs one to train "
-                    "and one to test with."
-                )
-            order = sorted(files, key=lambda file: _hash(file.relative_to(root)))
-            num_test = max(1, len(files) // 5)
-            train[name], test[name] = sorted(order[num_test:]), sorted(order[:num_test])
+        train, test = _pair(*splits, listing)
     name = f"folder:{root}"
+    listing.report(name)
     return _file_source(train, f"{name} (train)"), _file_source(test, f"{name} (test)")
 
 
-def _list_classes(folder: Path) -> dict[str, list[Path]]:
-    """Lists the images of each class, both in the order of their names."""
-    classes = {}
-    for subfolder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        files = sorted(
-            file for file in subfolder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES
-        )
-        if not files:
-            raise ValueError(
-                f"Folder {str(subfolder)!r} should hold the images of a class, but it has none "
-                f"that end in {', '.join(IMAGE_SUFFIXES)}."
-            )
-        classes[subfolder.name] = files
-    if len(classes) < 2:
+Classes = dict[str, list[Path]]
+"""The images of each class."""
+
+
+def _look_through(place: Place, role: str | None) -> list[Place]:
+    """Goes down while there is one folder that holds folders; returns the way, its end last.
+
+    Args:
+        place: Where it begins.
+        role: Which split the place is, or None.
+    """
+    places = [place]
+    while len(place.folders) == 1 and split_role(place.folders[0].name) in (None, role):
+        place = place.enter(place.folders[0])
+        if not place.folders:
+            break
+        places.append(place)
+    return places
+
+
+def _find_splits(place: Place, listing: Listing) -> tuple[Place, Place] | None:
+    """Finds the folders of training and of test images; None if the folders here are classes.
+
+    Raises:
+        ValueError: If there are splits, but it is not clear which they are.
+    """
+    roles: dict[str | None, list[Path]] = {"train": [], "test": [], "val": [], None: []}
+    for folder in place.folders:
+        roles[split_role(folder.name)].append(folder)
+    named = [*roles["train"], *roles["test"], *roles["val"]]
+    if not named:
+        return None
+    where = f"Folder {str(place.path)!r} has {_names(named)}"
+    if not roles["train"]:
         raise ValueError(
-            f"Folder {str(folder)!r} should hold one folder of images for each class, at least "
-            f"two, but it holds {sorted(classes) or 'none'}."
+            f"{where}, which are names of splits, but none named 'train' beside. Name the folder of "
+            "the training images so; if these are classes, give them other names."
         )
-    return classes
+    train_way = _look_through(place.enter(_only(roles["train"], place)), "train")
+    classes = {alike(folder.name) for folder in train_way[-1].folders}
+    for role in ("test", "val"):
+        if not roles[role]:
+            continue
+        test_way = _look_through(place.enter(_only(roles[role], place)), role)
+        # What is to be predicted often lies in `test`, without classes.
+        if classes.isdisjoint(alike(folder.name) for folder in test_way[-1].folders):
+            continue
+        if test_way[0].chain == train_way[0].chain:
+            raise ValueError(f"{where}, which are one and the same folder, by a link.")
+        used = (train_way[0].path, test_way[0].path)
+        listing.leave_out(folder for folder in place.folders if folder not in used)
+        listing.pass_through((*train_way, *test_way))
+        return train_way[-1], test_way[-1]
+    raise ValueError(
+        f"{where}, but none named 'test', 'val' or 'validation' that holds folders of the same "
+        f"classes as {str(train_way[-1].path)!r}. Add one; or name that folder as the data set, and "
+        "a fifth of its images are the test images. If these are classes, give them other names."
+    )
+
+
+def _only(folders: Sequence[Path], place: Place) -> Path:
+    """The one folder of a split."""
+    if len(folders) > 1:
+        raise ValueError(
+            f"Folder {str(place.path)!r} has {_names(folders)}, which may all be the same split. "
+            "Rename or remove all but one."
+        )
+    return folders[0]
+
+
+def _divide(place: Place, listing: Listing) -> tuple[Classes, Classes]:
+    """Takes a fifth of the images of each class for the test."""
+    _check_number(place)
+    train, test = {}, {}
+    for name, files in listing.classes(place).items():
+        if len(files) < 2:
+            raise ValueError(
+                f"Class {name!r} in {str(place.path)!r} has only one image; it needs one to train "
+                "and one to test with."
+            )
+        order = sorted(files, key=lambda file: _hash(file.relative_to(place.path)))
+        num_test = max(1, len(files) // 5)
+        train[name], test[name] = sorted(order[num_test:]), sorted(order[:num_test])
+    return train, test
+
+
+def _pair(train_place: Place, test_place: Place, listing: Listing) -> tuple[Classes, Classes]:
+    """Lists the classes of both splits, called as the training folders are."""
+    _check_number(train_place)
+    train, test = listing.classes(train_place), listing.classes(test_place)
+    names, test_names = ({alike(name): name for name in classes} for classes in (train, test))
+    if names.keys() != test_names.keys():
+        both = names | test_names
+        raise ValueError(
+            f"The classes in {str(train_place.path)!r} and {str(test_place.path)!r} differ by "
+            f"{sorted(both[key] for key in names.keys() ^ test_names.keys())}."
+        )
+    return train, {name: test[test_names[key]] for key, name in names.items()}
+
+
+def _check_number(place: Place) -> None:
+    if len(place.folders) < 2:
+        raise ValueError(
+            f"Folder {str(place.path)!r} should hold one folder of images for each class, at least "
+            f"two, but it holds {[folder.name for folder in place.folders] or 'none'}."
+        )
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(sorted(repr(folder.name) for folder in folders))
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.as_posix().encode()).hexdigest()
+    # In one form, as a copy may be in another: macOS decomposes accents.
+    name = unicodedata.normalize("NFC", path.as_posix())
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def _file_source(classes: dict[str, list[Path]], name: str) -> FileSource:
