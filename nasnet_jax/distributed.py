@@ -25,6 +25,8 @@ from collections.abc import Iterator, Mapping
 
 import jax
 
+from nasnet_jax.coordinator import check_free, reach
+
 START_SECONDS = 300
 """Wait for the other processes; JAX's own default."""
 
@@ -79,7 +81,8 @@ def pod_of(environment: Mapping[str, str]) -> Pod | None:
             f"{' and '.join(missing)} are missing. Set all three, or NASNET_JAX_DISTRIBUTED=auto."
         )
     coordinator = environment["JAX_COORDINATOR_ADDRESS"]
-    if not coordinator.rpartition(":")[2].isdigit():
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
         raise ValueError(f"JAX_COORDINATOR_ADDRESS must be host:port, but it is {coordinator!r}.")
     processes = _number(environment, "JAX_NUM_PROCESSES", 1, least=1)
     process = _number(environment, "JAX_PROCESS_ID", 0, least=0)
@@ -101,11 +104,14 @@ def initialize() -> bool:
 
     Raises:
         ValueError: If the variables contradict each other, or no cluster is found.
+        OSError: If the coordinator's port cannot be used.
     """
     pod = pod_of(os.environ)
     if pod is None:
         return False
-    with _ending_if_incomplete(pod):
+    if (address := _own_address(pod, os.environ)) is not None:
+        check_free(address)
+    with _ending_if_incomplete(pod), _explaining(pod):
         jax.distributed.initialize(
             coordinator_address=pod.coordinator,
             num_processes=pod.num_processes,
@@ -119,20 +125,50 @@ def initialize() -> bool:
     return True
 
 
+def _own_address(pod: Pod, environment: Mapping[str, str]) -> str | None:
+    """Where this process is to listen for the others, if it is the first one and that is known."""
+    if pod.coordinator is not None:
+        is_first, port = pod.process_id == 0, pod.coordinator.rpartition(":")[2]
+    else:
+        # JAX finds the number out later; of clusters whose jobs share nodes it knows Slurm's.
+        is_first = environment.get("SLURM_PROCID") == "0"
+        port = environment.get("JAX_COORDINATOR_PORT", "")
+    if not is_first or not port.isdigit():
+        return None
+    return environment.get("JAX_COORDINATOR_BIND_ADDRESS", f"[::]:{port}")
+
+
+@contextlib.contextmanager
+def _explaining(pod: Pod) -> Iterator[None]:
+    """Says for people why JAX did not start the pod."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise OSError(
+            f"JAX cannot start the pod's coordinator: {error}. JAX_COORDINATOR_PORT names another port."
+        ) from error
+    except (ValueError, LookupError) as error:
+        if pod.coordinator is not None:
+            raise
+        raise ValueError(
+            "NASNET_JAX_DISTRIBUTED is 'auto', but JAX finds no cluster here "
+            f"({error}). Unset it, or set {', '.join(_DESCRIPTION)}."
+        ) from error
+
+
 @contextlib.contextmanager
 def _ending_if_incomplete(pod: Pod) -> Iterator[None]:
     """Ends the process if the block takes longer than the pod may take to become complete."""
 
     def end() -> None:
         if pod.coordinator is None:
-            who = "this process of the cluster that JAX found"
+            who = "this process of the cluster that JAX found still waits for others"
         else:
-            who = f"process {pod.process_id} of {pod.num_processes} (coordinator {pod.coordinator})"
+            who = f"process {pod.process_id} of {pod.num_processes} waits: {reach(pod.coordinator)}"
         print(
-            f"Error: the pod was not complete after {pod.start_seconds} s: {who} still waits for "
-            "others. See whether every process was started, whether they were given the same "
-            "address and number, and whether a firewall is between them and that port. "
-            "NASNET_JAX_START_SECONDS allows more time.",
+            f"Error: the pod was not complete after {pod.start_seconds} s: {who}. See whether every "
+            "process was started, whether they were given the same address and number, and whether "
+            "a firewall is between them and that port. NASNET_JAX_START_SECONDS allows more time.",
             file=sys.stderr,
             flush=True,
         )

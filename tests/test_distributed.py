@@ -12,11 +12,13 @@ import time
 
 import pytest
 
+from nasnet_jax.coordinator import check_free, reach
 from nasnet_jax.distributed import (
     HEARTBEAT_SECONDS,
     INCOMPLETE_EXIT_CODE,
     START_SECONDS,
     Pod,
+    initialize,
     pod_of,
 )
 
@@ -54,6 +56,8 @@ def test_variables_describe_the_pod():
         ({"JAX_PROCESS_ID": "-1"}, "whole number"),
         ({"JAX_NUM_PROCESSES": "0"}, "from 1"),
         ({"JAX_COORDINATOR_ADDRESS": "localhost"}, "host:port"),
+        ({"JAX_COORDINATOR_ADDRESS": ":1234"}, "host:port"),
+        ({"JAX_COORDINATOR_ADDRESS": "localhost:99999"}, "host:port"),
         ({"NASNET_JAX_DISTRIBUTED": "yes"}, "'auto' or absent"),
         ({"NASNET_JAX_HEARTBEAT_SECONDS": "soon"}, "whole number"),
     ],
@@ -122,12 +126,58 @@ def test_local_pod_sums_over_all_processes():
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("number", [0, 1])
-def test_process_that_never_comes_is_an_error_in_bounded_time(start, number):
+@pytest.mark.parametrize(
+    ("number", "reason"), [(0, "answers, so others are missing"), (1, "nobody answers at 127.0.0.1")]
+)
+def test_process_that_never_comes_is_an_error_in_bounded_time(start, number, reason):
     process = start(JOINED, number, NASNET_JAX_START_SECONDS="3")
     output, _ = process.communicate(timeout=50)
     assert process.returncode == INCOMPLETE_EXIT_CODE, output
     assert f"process {number} of 2" in output and "not complete after 3 s" in output
+    assert reason in output
+
+
+def test_a_coordinator_without_a_name_is_told_apart():
+    assert "'nowhere.invalid' cannot be resolved" in reach("nowhere.invalid:1234")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_taken_port_is_named_before_jax_starts(host, monkeypatch):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as other:
+        # As another coordinator does, which gRPC would share the port with.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind((host, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for variables in (
+            {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_NUM_PROCESSES": "2",
+             "JAX_PROCESS_ID": "0"},
+            {"NASNET_JAX_DISTRIBUTED": "auto", "JAX_COORDINATOR_PORT": str(port),
+             "SLURM_PROCID": "0"},
+        ):  # fmt: skip
+            with monkeypatch.context() as context, pytest.raises(OSError, match=f"Port {port}, "):
+                for name, value in variables.items():
+                    context.setenv(name, value)
+                initialize()
+
+
+def test_a_port_is_free_again_when_its_connections_have_ended():
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As gRPC's.
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            # Closed on this side first, which leaves the address behind for a minute.
+            listener.accept()[0].close()
+    check_free(f"[::]:{port}")
+
+
+def test_auto_without_a_cluster_says_so(monkeypatch):
+    monkeypatch.setenv("NASNET_JAX_DISTRIBUTED", "auto")
+    with pytest.raises(ValueError, match="JAX finds no cluster here"):
+        initialize()
 
 
 @pytest.mark.timeout(120)
