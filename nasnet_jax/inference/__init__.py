@@ -3,10 +3,10 @@
 Nothing here imports TensorFlow, so that a server starts without it.
 """
 
+from nasnet_jax.data.image_file import open_image
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.exporting import export_network, write_export
 from nasnet_jax.inference.folding import fold_batch_norm
-from nasnet_jax.inference.image_file import open_image
 from nasnet_jax.inference.model import Model, Prediction, load
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.saved_model import (
