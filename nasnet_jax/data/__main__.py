@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
+import numpy as np
 from absl import app, flags
 from PIL import Image
 
@@ -25,17 +26,20 @@ def main(argv: list[str]) -> None:
     """Parses the command line, and writes and names the files."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from nasnet_jax.data import load_arrays
+    from nasnet_jax.data import open_test_source
+    from nasnet_jax.data.image_file import decode_image
 
-    dataset = load_arrays(str(_NAME.value), data_dir=_DATA_DIR.value)
+    source = open_test_source(str(_NAME.value), data_dir=_DATA_DIR.value)
     folder = pathlib.Path(str(_OUTPUT.value))
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(min(_COUNT.value, len(dataset.test_images))):
+    for number in range(min(_COUNT.value, len(source))):
+        (image,), (label,) = source.read(np.array([number]))
+        if source.encoded:
+            image = decode_image(image, source.channels, f"Image {number} of {source.name}")
+        name = source.class_names[label].replace(os.sep, "-")
+        path = folder / f"{number}_{name}.png"
         # A grey image has no third axis as a file.
-        image = dataset.test_images[number].squeeze()
-        label = dataset.class_names[dataset.test_labels[number]].replace(os.sep, "-")
-        path = folder / f"{number}_{label}.png"
-        Image.fromarray(image).save(path)
+        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(path)
         print(path)
 
 

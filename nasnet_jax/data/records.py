@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import resource
 import struct
-from collections.abc import Sequence
-from typing import Protocol
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 _HEADER = struct.Struct("<Q4x")
 """A TFRecord's length and the checksum of the length; the data and their checksum follow."""
 _FOOTER_BYTES = 4
+_SHARE_OF_FILES = 8
+"""A reader keeps an eighth of the files open that a process may open."""
+_READ_AT_ONCE = 32
+"""Records of ArrayRecord files."""
+_IN_ANY_ORDER = {"options": "readahead_buffer_size:0", "file_reader_buffer_size": 32_768}
+"""How ArrayRecord files are opened: what follows a record is not what is read next."""
 
 
 class RecordReader(Protocol):
@@ -22,6 +32,33 @@ class RecordReader(Protocol):
 
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[bytes]:
         """Reads the records with these numbers, counted through all files."""
+
+
+Opened = TypeVar("Opened")
+
+
+def _keeping_some(open_file: Callable[[str], Opened]) -> Callable[[str], Opened]:
+    """Keeps the files open that were used last; there may be more than a process may open.
+
+    A file should be closed when nobody holds it any more: another thread may be reading it.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = None if limit == resource.RLIM_INFINITY else limit // _SHARE_OF_FILES
+    return functools.lru_cache(maxsize=most)(open_file)
+
+
+class _OpenFile:
+    """A file that is open as long as somebody holds it."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, length: int, offset: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
 
 
 class TFRecordReader:
@@ -38,16 +75,17 @@ class TFRecordReader:
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
-        # The descriptors stay open as long as the reader, that is as long as the process.
-        self._files = [os.open(path, os.O_RDONLY) for path in paths]
+        self._paths = tuple(paths)
+        self._open = _keeping_some(_OpenFile)
         files: list[int] = []
         offsets: list[int] = []
         lengths: list[int] = []
         for file, path in enumerate(paths):
-            size = os.fstat(self._files[file]).st_size
+            opened = _OpenFile(path)
+            size = opened.size()
             offset = 0
             while offset < size:
-                header = os.pread(self._files[file], _HEADER.size, offset)
+                header = opened.read(_HEADER.size, offset)
                 length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else size
                 end = offset + _HEADER.size + length + _FOOTER_BYTES
                 if end > size:
@@ -67,9 +105,63 @@ class TFRecordReader:
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[bytes]:
         """Reads the records with these numbers, counted through all files."""
         return [
-            os.pread(self._files[file], length, offset)
+            self._open(self._paths[file]).read(length, offset)
             for file, offset, length in self._index[:, numbers].T.tolist()
         ]
+
+
+def _open_array_record(path: str) -> Any:
+    # Imported here because it is not published for every platform that TFRecord files work on.
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    reader = ArrayRecordReader(path, **_IN_ANY_ORDER)
+    if not reader.ok():
+        reader.close()  # Raises what is wrong.
+    return reader
+
+
+class ArrayRecordFiles:
+    """Reads ArrayRecord files in any order, several at a time, as they may be far away.
+
+    Args:
+        paths: Files, in order.
+
+    Raises:
+        ValueError: If one is missing or damaged.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = tuple(paths)
+        self._open = _keeping_some(_open_array_record)
+        self._pool = futures.ThreadPoolExecutor(_READ_AT_ONCE)
+        counts = self._pool.map(lambda path: self._asked(path, "num_records"), paths)
+        self._ends = np.cumsum(list(counts))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitems__(self, numbers: Sequence[int]) -> Sequence[bytes]:
+        """Reads the records with these numbers, counted through all files."""
+        files = np.searchsorted(self._ends, numbers, side="right")
+        starts = np.concatenate([[0], self._ends])[files]
+        places = (np.asarray(numbers) - starts).tolist()
+        return list(
+            self._pool.map(
+                lambda file, place: self._asked(self._paths[file], "read", [place])[0],
+                files.tolist(),
+                places,
+            )
+        )
+
+    def _asked(self, path: str, method: str, *arguments: object) -> Any:
+        """Calls a method of a file's reader."""
+        try:
+            return getattr(self._open(path), method)(*arguments)
+        except RuntimeError as error:
+            raise ValueError(
+                f"ArrayRecord file {path!r} is missing, damaged or was not copied whole. Prepare or "
+                f"copy it again. ({error})"
+            ) from error
 
 
 def open_records(paths: Sequence[str], file_format: str) -> RecordReader:
@@ -83,10 +175,7 @@ def open_records(paths: Sequence[str], file_format: str) -> RecordReader:
         ValueError: If files of this format and place cannot be read in any order.
     """
     if file_format == "array_record":
-        # Imported here because it is not published for every platform that TFRecord files work on.
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-
-        return ArrayRecordDataSource(list(paths))
+        return ArrayRecordFiles(paths)
     remote = [path for path in paths if "://" in path]
     if file_format != "tfrecord" or remote:
         raise ValueError(

@@ -31,7 +31,7 @@ def open_sources(
             `nasnet_jax.data.arrays`), or the name of a TFDS data set (see
             `nasnet_jax.data.tfds_source`).
         data_dir: The folder of TFDS's prepared data sets; TFDS's own default if `None` or empty.
-        test_split: The TFDS split to test on; by default `test`, or `validation` without it.
+        test_split: The TFDS split to test on, or a part of one; see `open_tfds` for the default.
         fake: What `fake` makes up.
 
     Returns:
@@ -55,6 +55,27 @@ def open_sources(
     from nasnet_jax.data.tfds_source import open_tfds
 
     return open_tfds(name, data_dir=data_dir or None, test_split=test_split or None)
+
+
+def open_test_source(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, split: str | None = None
+) -> Source:
+    """Opens the test images of a data set alone.
+
+    Args:
+        name: As for `open_sources`.
+        data_dir: As for `open_sources`.
+        split: The TFDS split, which may be that of training; by default as for `open_sources`.
+
+    Raises:
+        ValueError: As for `open_sources`.
+        FileNotFoundError: As for `open_sources`.
+    """
+    if _is_tfds(name):
+        from nasnet_jax.data.tfds_source import open_tfds_test
+
+        return open_tfds_test(name, data_dir=data_dir or None, split=split or None)
+    return open_sources(name)[1]
 
 
 def load_arrays(
@@ -99,6 +120,10 @@ def load_arrays(
         class_names=train.class_names,
         fingerprint=fingerprint(train, test),
     )
+
+
+def _is_tfds(name: str) -> bool:
+    return name not in ("digits", "fake") and not name.startswith((_FOLDER, _ARRAYS))
 
 
 def _array_sources(dataset: Dataset) -> tuple[ArraySource, ArraySource]:

@@ -275,7 +275,11 @@ def _training_images(config: ml_collections.ConfigDict) -> int:
         return known[config.dataset.name]
     from nasnet_jax.data.sources import open_sources
 
-    train, _ = open_sources(config.dataset.name, data_dir=config.dataset.data_dir or None)
+    train, _ = open_sources(
+        config.dataset.name,
+        data_dir=config.dataset.data_dir or None,
+        test_split=config.dataset.test_split,
+    )
     return len(train)
 
 

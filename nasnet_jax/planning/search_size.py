@@ -48,7 +48,12 @@ def search_size(config: ml_collections.ConfigDict) -> SearchSize:
         (height, width, channels), images, classes = _KNOWN[name]
         shape = (size or height, size or width, channels)
     else:
-        dataset = load_arrays(name, data_dir=config.dataset.data_dir or None, image_size=size)
+        dataset = load_arrays(
+            name,
+            data_dir=config.dataset.data_dir or None,
+            image_size=size,
+            test_split=config.dataset.test_split,
+        )
         shape, classes = dataset.image_shape, dataset.num_classes
         images = len(dataset.train_labels)
     validation, batch = config.dataset.num_validation, config.child.batch_size

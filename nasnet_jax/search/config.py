@@ -25,6 +25,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "cifar10"  # digits, fake, folder:PATH, arrays:FILE or a name of TFDS.
     config.dataset.data_dir = ""  # Of TFDS; empty for its default.
+    # Of TFDS, and not searched on; empty for `test`, else `validation`, else the last fifth.
+    config.dataset.test_split = ""
     config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
     config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
 

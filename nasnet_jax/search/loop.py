@@ -83,6 +83,7 @@ def run(
         config.dataset.name,
         data_dir=config.dataset.data_dir or None,
         image_size=config.dataset.image_size or None,
+        test_split=config.dataset.test_split,
         fake=FakeSpec(**config.dataset.fake),
     )
     trainer = ChildTrainer(config, dataset, mesh)

@@ -45,7 +45,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "cifar10"  # digits, fake, folder:PATH, arrays:FILE or a name of TFDS.
     config.dataset.data_dir = ""  # Of TFDS; empty for its default.
-    config.dataset.test_split = ""  # Of TFDS; empty for `test`, or `validation` without it.
+    # Of TFDS, or a part such as `train[80%:]`; empty for `test`, else `validation`, else that part.
+    config.dataset.test_split = ""
     config.dataset.image_size = 32  # Pixels of the square that the network sees.
     config.dataset.channels = 3
     config.dataset.num_classes = 10

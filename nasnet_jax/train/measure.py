@@ -10,7 +10,7 @@ from absl import logging
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasnet_jax.data import open_sources
+from nasnet_jax.data import open_test_source
 from nasnet_jax.data.pipeline import eval_batches
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.platform import find_devices
@@ -30,9 +30,9 @@ def evaluate(
 
     Args:
         path: A model's folder, or the workdir of a training or a search.
-        dataset: As for `nasnet_jax.data.open_sources`.
+        dataset: As for `nasnet_jax.data.open_test_source`.
         data_dir: Folder of TFDS's prepared data sets.
-        split: Of TFDS.
+        split: Of TFDS; any, or a part of one.
         batch_size: Images at a time; rounded up to a multiple of the number of devices.
 
     Raises:
@@ -42,7 +42,7 @@ def evaluate(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, but it is {batch_size}.")
     description, parameters, statistics = read_model(path)
-    _, source = open_sources(dataset, data_dir=data_dir, test_split=split)
+    source = open_test_source(dataset, data_dir=data_dir, split=split)
     classes, names = description.macro.num_classes, description.class_names
     if classes != len(source.class_names):
         raise ValueError(

@@ -35,9 +35,11 @@ def tfds_images() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tfds_dir(tmp_path_factory: pytest.TempPathFactory, tfds_images: np.ndarray) -> Path:
-    """Prepared TFDS data sets `tfrecords` and `arrayrecords`: 23 train and 7 validation images.
+    """Prepared TFDS data sets.
 
-    The label of an image is the parity of the first value of its first pixel.
+    `tfrecords` and `arrayrecords` have 23 train and 7 validation images, whose label is the parity
+    of the first value of their first pixel; `only_train` and `in_order` have the training images
+    alone, the latter as they were given; those of `unlabelled` to test on have no labels.
     """
     from nasnet_jax.data.tensorflow_cpu import tf  # noqa: F401, I001
     import tensorflow_datasets as tfds
@@ -59,13 +61,22 @@ def tfds_dir(tmp_path_factory: pytest.TempPathFactory, tfds_images: np.ndarray) 
             ("validation", make_images(7, size=(10, 10), seed=4)),
         )
     }
-    for name, file_format in (("tfrecords", "tfrecord"), ("arrayrecords", "array_record")):
+    train = {"train": splits["train"]}
+    unlabelled = [(key, {**example, "label": -1}) for key, example in splits["validation"]]
+    for name, file_format, content in (
+        ("tfrecords", "tfrecord", splits),
+        ("arrayrecords", "array_record", splits),
+        ("only_train", "tfrecord", train),
+        ("in_order", "tfrecord", train),
+        ("unlabelled", "tfrecord", {**train, "test": unlabelled}),
+    ):
         tfds.dataset_builders.store_as_tfds_dataset(
             name=name,
             version="1.0.0",
             features=features,
-            split_datasets=splits,
+            split_datasets=content,
             data_dir=root,
             file_format=file_format,
+            disable_shuffling=name == "in_order",
         )
     return root

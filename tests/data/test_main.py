@@ -10,13 +10,25 @@ from PIL import Image
 from nasnet_jax.data.builtin import load_digits
 
 
+def write(tmp_path: Path, *options: str) -> list[Path]:
+    command = [sys.executable, "-m", "nasnet_jax.data", f"--output={tmp_path / 'out'}", *options]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    return sorted((tmp_path / "out").iterdir())
+
+
 def test_files_are_the_test_images(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nasnet_jax.data", "--name=digits", f"--output={tmp_path}"]
-    subprocess.run([*command, "--count=3"], check=True, timeout=120, capture_output=True)
     digits = load_digits()
-    files = sorted(tmp_path.iterdir())
+    files = write(tmp_path, "--name=digits", "--count=3")
     assert [file.name for file in files] == [
         f"{number}_{label}.png" for number, label in enumerate(digits.test_labels[:3])
     ]
     for file, image in zip(files, digits.test_images, strict=False):
         np.testing.assert_array_equal(np.asarray(Image.open(file)), image[..., 0])
+
+
+def test_images_of_a_folder_may_differ_in_size(tmp_path: Path) -> None:
+    for place, name in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (9 + place, 5)).save(tmp_path / "images" / name / "1.png")
+    files = write(tmp_path, f"--name=folder:{tmp_path / 'images'}")
+    assert [Image.open(file).size for file in files] == [(11, 5), (12, 5)]

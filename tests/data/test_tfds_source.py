@@ -7,7 +7,14 @@ import pytest
 
 from nasnet_jax.data import tfds_source
 from nasnet_jax.data.sources import load_arrays
-from nasnet_jax.data.tfds_source import open_tfds
+from nasnet_jax.data.tfds_source import TfdsSource, open_tfds, open_tfds_test
+
+tfds = tfds_source.tfds
+ENCODED = {"image": tfds.decode.SkipDecoding()}
+
+
+def contents(source: TfdsSource) -> list[bytes]:
+    return source.read(np.arange(len(source)))[0].tolist()
 
 
 @pytest.mark.parametrize("name", ["tfrecords", "arrayrecords"])
@@ -33,10 +40,66 @@ def test_examples_are_read_in_the_order_asked_for(tfds_dir: Path) -> None:
 
 
 def test_a_split_is_chosen_by_name(tfds_dir: Path) -> None:
-    _, test = open_tfds("tfrecords", data_dir=tfds_dir, test_split="train")
-    assert len(test) == 23
-    with pytest.raises(ValueError, match=r"no split 'tests'; it has \['train', 'validation'\]"):
+    train, test = open_tfds("tfrecords", data_dir=tfds_dir, test_split="validation")
+    assert (len(train), len(test)) == (23, 7)
+    assert len(open_tfds_test("tfrecords", data_dir=tfds_dir, split="train")) == 23
+    with pytest.raises(ValueError, match=r"'tests' is no split of \['train', 'validation'\]"):
         open_tfds("tfrecords", data_dir=tfds_dir, test_split="tests")
+
+
+@pytest.mark.parametrize("name", ["tfrecords", "arrayrecords"])
+@pytest.mark.parametrize(
+    "part", ["train[80%:]", "train[:5]", "train[3:9]+train[-2:]", "train[20:10%]"]
+)
+def test_a_part_of_the_training_images_is_tested_on_and_the_rest_trained_on(
+    tfds_dir: Path, name: str, part: str
+) -> None:
+    if part == "train[20:10%]":
+        with pytest.raises(ValueError, match="not none at all"):
+            open_tfds(name, data_dir=tfds_dir, test_split=part)
+        return
+    train, test = open_tfds(name, data_dir=tfds_dir, test_split=part)
+    whole = contents(open_tfds_test(name, data_dir=tfds_dir, split="train"))
+    assert sorted(contents(train) + contents(test)) == sorted(whole)
+    # TFDS itself reads the same.
+    if name == "tfrecords":
+        theirs = tfds.load(name, data_dir=tfds_dir, split=part, decoders=ENCODED)
+        assert contents(test) == [bytes(one["image"]) for one in theirs.as_numpy_iterator()]
+    else:
+        theirs = tfds.data_source(name, data_dir=tfds_dir, split=part, decoders=ENCODED)
+        assert contents(test) == [one["image"] for one in theirs]
+
+
+def test_where_all_are_for_training_the_last_fifth_is_tested_on(
+    tfds_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, test = open_tfds("only_train", data_dir=tfds_dir)
+    assert (len(train), len(test)) == (18, 5)
+    assert not {*contents(train)} & {*contents(test)}
+    assert "no split but 'train'; its last fifth, 'train[80%:]', is what is" in caplog.messages[-1]
+    assert contents(open_tfds_test("only_train", data_dir=tfds_dir)) == contents(test)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        (
+            "only_train",
+            "train",
+            r"nothing is left to train on. Test on a part, such as 'train\[80%",
+        ),
+        ("only_train", "train[:5]+train[3:]", "each of them once"),
+        ("tfrecords", "train[:5]+validation", "examples of one split"),
+        ("tfrecords", "train[a:b]", "'train.a:b.' is no split of"),
+        ("in_order", "", "no split 'test' or 'validation'; it has .'train'.. Name a split"),
+        ("unlabelled", "", r"unlabelled \(test\) have no labels"),
+    ],
+)
+def test_what_cannot_be_tested_on_is_refused(
+    tfds_dir: Path, name: str, split: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_tfds(name, data_dir=tfds_dir, test_split=split)
 
 
 def test_an_unknown_name_lists_what_there_is_and_what_is_near() -> None:
