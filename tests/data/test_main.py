@@ -31,4 +31,4 @@ def test_images_of_a_folder_may_differ_in_size(tmp_path: Path) -> None:
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.new("RGB", (9 + place, 5)).save(tmp_path / "images" / name / "1.png")
     files = write(tmp_path, f"--name=folder:{tmp_path / 'images'}")
-    assert [Image.open(file).size for file in files] == [(11, 5), (12, 5)]
+    assert [np.asarray(Image.open(file)).shape for file in files] == [(5, 11, 3), (5, 12, 3)]
