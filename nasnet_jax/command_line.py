@@ -12,6 +12,8 @@ from pathlib import Path
 import ml_collections
 from absl import flags
 
+from nasnet_jax.paths import with_home
+
 
 def parse_command_line(argv: Sequence[str]) -> list[str]:
     """Parses the flags, for `absl.app.run`; ends the process with a line if they are wrong.
@@ -22,11 +24,17 @@ def parse_command_line(argv: Sequence[str]) -> list[str]:
         The words that are no flags, the program's name first.
     """
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS([_with_home(word) for word in argv])
     except Exception as error:  # noqa: BLE001
         if "--traceback" in argv:
             traceback.print_exc()
         sys.exit(f"Error: {_problem(error, argv)}")
+
+
+def _with_home(word: str) -> str:
+    """Expands the path of a configuration, which ml_collections reads, as `paths` does for ours."""
+    flag, _, path = word.partition("=")
+    return f"{flag}={with_home(path)}" if flag in ("--config", "-config") else word
 
 
 def config_value(flag: flags.FlagHolder) -> ml_collections.ConfigDict:

@@ -41,8 +41,7 @@ def main(argv: list[str]) -> None:
         figure = network_drawing.network_figure(architecture, macro)
     else:
         figure = drawing.architecture_figure(architecture)
-    drawing.save(figure, str(_OUTPUT.value))
-    print(f"Drawn to {_OUTPUT.value}")
+    print(f"Drawn to {drawing.save(figure, str(_OUTPUT.value))}")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ def main(argv: list[str]) -> None:
 
     model = load(_CHECKPOINT.value, fold=_FOLD.value)
     notes = write_export(model, _OUTPUT.value)
+    artefact = str(notes).removesuffix(".json")
     height, width = model.description.preprocessing.image_size
     channels = model.description.preprocessing.channels
-    print(f"Wrote {_OUTPUT.value}, and {notes} on how to prepare images. To run it:\n")
+    print(f"Wrote {artefact}, and {notes} on how to prepare images. To run it:\n")
     print("  import jax.export, numpy")
-    print(f"  network = jax.export.deserialize(bytearray(open({_OUTPUT.value!r}, 'rb').read()))")
+    print(f"  network = jax.export.deserialize(bytearray(open({artefact!r}, 'rb').read()))")
     print(f"  network.call(numpy.zeros((1, {height}, {width}, {channels}), 'uint8'))")
 
 

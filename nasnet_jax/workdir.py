@@ -14,6 +14,7 @@ import ml_collections
 from jax.experimental import multihost_utils
 
 from nasnet_jax.lock import LOCK_FILE, locked
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.serialization import write_atomically
 
 CONFIG_FILE = "config.json"
@@ -30,7 +31,7 @@ def absolute_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
             f"The workdir {os.fspath(workdir)!r} is no folder. A run writes into a local or mounted "
             "one: mount the bucket, for example with gcsfuse. docs/pods.md shows how."
         )
-    return pathlib.Path(os.path.abspath(workdir))
+    return pathlib.Path(os.path.abspath(local_path(workdir)))
 
 
 @contextlib.contextmanager

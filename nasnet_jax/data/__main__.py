@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import numpy as np
 from absl import app, flags
@@ -28,9 +27,10 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     from nasnet_jax.data import open_test_source
     from nasnet_jax.data.image_file import decode_image
+    from nasnet_jax.paths import local_path
 
     source = open_test_source(str(_NAME.value), data_dir=_DATA_DIR.value)
-    folder = pathlib.Path(str(_OUTPUT.value))
+    folder = local_path(str(_OUTPUT.value))
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(min(_COUNT.value, len(source))):
         (image,), (label,) = source.read(np.array([number]))

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 
 from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.paths import local_path
 
 NEEDED = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -27,7 +28,7 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such file, lacks one of the arrays, or they do not fit together.
     """
-    file = pathlib.Path(path).expanduser()
+    file = local_path(path)
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {str(file)!r}; np.savez writes one.")
     try:

@@ -15,6 +15,7 @@ import numpy as np
 from nasnet_jax.data.listing import Listing, alike
 from nasnet_jax.data.place import Place, look_into
 from nasnet_jax.data.split_names import split_role
+from nasnet_jax.paths import local_path
 
 _SIZES = 50_000
 """Files whose sizes are looked up for `FileSource.identity`; those of a million take seconds."""
@@ -83,7 +84,7 @@ def open_folder(
             classes, if a class has too few images, or if it is not clear what the splits or the
             classes are.
     """
-    root = Path(path)
+    root = local_path(path)
     if not root.is_dir():
         raise FileNotFoundError(
             f"{str(root)!r} is a file, and should be a folder of images."

@@ -12,11 +12,12 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from nasnet_jax.paths import local_path
 
 FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"),
@@ -55,7 +56,7 @@ def open_image(file: str | os.PathLike[str] | IO[bytes], channels: int = 3) -> n
         ValueError: If `channels` is neither 1 nor 3.
     """
     if isinstance(file, (str, os.PathLike)):
-        path, name = Path(file), repr(os.fspath(file))
+        path, name = local_path(file), repr(os.fspath(file))
         if not os.path.lexists(path):
             raise FileNotFoundError(f"There is no file {name}.")
         if path.is_dir():

@@ -22,6 +22,7 @@ from absl import logging
 from nasnet_jax.data.records import RecordReader, open_records
 from nasnet_jax.data.tensorflow_cpu import tf
 from nasnet_jax.data.tfds_splits import SplitPart, split_part
+from nasnet_jax.paths import with_home
 
 # Loaded after TensorFlow's settings.
 import tensorflow_datasets as tfds  # noqa: E402, I001 isort: skip
@@ -218,7 +219,7 @@ def _hash(numbers: Sequence[int]) -> str:
 def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     """Returns TFDS's builder of this name."""
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir and with_home(data_dir))
     except tfds.core.registered.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from nasnet_jax.inference.model import Model
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.serialization import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -55,7 +56,7 @@ def write_export(
     Raises:
         ValueError: If the file cannot be written.
     """
-    artefact = pathlib.Path(file)
+    artefact = local_path(file)
     if artefact.is_dir():
         raise ValueError(f"{str(artefact)!r} is a folder, but the artefact is a file.")
     code = export_network(model, platforms=platforms)

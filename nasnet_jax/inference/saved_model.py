@@ -23,6 +23,7 @@ from nasnet_jax.checkpoint import not_written
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.paths import local_path
 from nasnet_jax.platform import find_devices
 
 MODEL_FILE = "model.json"
@@ -242,7 +243,7 @@ def _absolute(path: str | os.PathLike[str]) -> epath.Path:
         ValueError: If it is remote and what reads it is not installed.
     """
     if not _is_remote(path):
-        return epath.Path(path).expanduser().absolute()
+        return epath.Path(local_path(path)).absolute()
     if os.fspath(path).startswith("gs://") and importlib.util.find_spec("gcsfs") is None:
         raise ValueError(
             f"{os.fspath(path)!r} is on Google Cloud Storage, for which gcsfs is not installed: "

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.report.layout import CellLayout, lay_out
 from nasnet_jax.report.palette import FAMILIES, INK, LINE, family
 from nasnet_jax.space.architecture import Architecture, Cell
@@ -78,13 +79,16 @@ def architecture_image(architecture: Architecture) -> np.ndarray:
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> pathlib.Path:
     """Writes a figure in the format that the suffix names; makes the folder if needed.
+
+    Returns:
+        The file.
 
     Raises:
         ValueError: If the suffix is none of `FORMATS`.
     """
-    target = pathlib.Path(path)
+    target = local_path(path)
     suffix = target.suffix.lower().removeprefix(".")
     if suffix not in FORMATS:
         raise ValueError(
@@ -93,6 +97,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     _write(figure, target, suffix)
+    return target
 
 
 def blank_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -16,6 +16,7 @@ from bokeh.embed import json_item
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.report import charts, packing, palette
 from nasnet_jax.report.run import STATUSES, Run, load_runs
 from nasnet_jax.space.decisions import CELL_KINDS
@@ -44,7 +45,7 @@ def write_report(
         ValueError: If a history is empty or damaged, or there is no folder.
     """
     runs = load_runs(workdirs)
-    target = pathlib.Path(output) if output is not None else runs[0].path / REPORT_FILE
+    target = local_path(output) if output is not None else runs[0].path / REPORT_FILE
     write_atomically(target, render(runs))
     return target.absolute()
 

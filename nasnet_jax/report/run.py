@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.architecture import Architecture
 
 HISTORY_FILE = "history.csv"
@@ -86,7 +87,7 @@ def load_runs(workdirs: Sequence[str | os.PathLike[str]]) -> list[Run]:
         ValueError: If there is none, one stands there twice, has no children yet, or its history
             is damaged.
     """
-    paths = [pathlib.Path(workdir).absolute() for workdir in workdirs]
+    paths = [local_path(workdir).absolute() for workdir in workdirs]
     if not paths:
         raise ValueError("A report needs the workdir of at least one search.")
     if len(set(paths)) != len(paths):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.space import serialization
 from nasnet_jax.space.decisions import CELL_KINDS, DECISIONS_PER_BLOCK, check_decisions
 from nasnet_jax.space.operations import COMBINERS, OPERATIONS
@@ -311,7 +311,7 @@ class Architecture:
             FileNotFoundError: If there is no such file.
             ValueError: If the file holds no architecture; the message says where it goes wrong.
         """
-        file = pathlib.Path(path)
+        file = local_path(path)
         if not file.is_file():
             raise FileNotFoundError(f"There is no architecture file {str(file)!r}.")
         try:

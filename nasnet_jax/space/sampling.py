@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import numpy as np
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.architecture import Architecture
 from nasnet_jax.space.decisions import choices
 from nasnet_jax.space.nasnet_a import NASNET_A
@@ -37,7 +36,7 @@ def parse_architecture(text: str) -> Architecture:
         return NASNET_A
     if text.startswith("normal:"):
         return Architecture.from_one_line(text)
-    if text.endswith(".json") or (text and pathlib.Path(text).is_file()):
+    if text.endswith(".json") or (text and local_path(text).is_file()):
         return Architecture.load(text)
     raise ValueError(
         f"{text!r} is not an architecture. Give 'nasnet_a', the path of a .json file, or the "

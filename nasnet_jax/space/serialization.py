@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import re
 from typing import Any
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.decisions import CELL_KINDS
 from nasnet_jax.space.operations import LABELS
 
@@ -129,7 +129,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
 
     The folder is made if it is not there.
     """
-    target = pathlib.Path(path)
+    target = local_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, because a rename is atomic only within one file system.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")

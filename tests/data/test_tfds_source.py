@@ -39,6 +39,13 @@ def test_examples_are_read_in_the_order_asked_for(tfds_dir: Path) -> None:
         assert label == labels[place]
 
 
+def test_the_folder_may_be_in_the_home_folder(
+    tfds_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tfds_dir.parent))
+    assert len(open_tfds("tfrecords", data_dir=f"~/{tfds_dir.name}")[0]) == 23
+
+
 def test_a_split_is_chosen_by_name(tfds_dir: Path) -> None:
     train, test = open_tfds("tfrecords", data_dir=tfds_dir, test_split="validation")
     assert (len(train), len(test)) == (23, 7)

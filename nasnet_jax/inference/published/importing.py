@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 
 import numpy as np
 from flax import nnx
@@ -18,6 +17,7 @@ from nasnet_jax.inference.published.slim import SLIM
 from nasnet_jax.inference.published.source import Source, Tensors
 from nasnet_jax.inference.published.timm import TIMM
 from nasnet_jax.inference.saved_model import save_model
+from nasnet_jax.paths import local_path
 from nasnet_jax.space import NASNET_A
 
 SOURCES: dict[str, Source] = {"keras": KERAS, "timm": TIMM, "cadene": CADENE, "slim": SLIM}
@@ -44,7 +44,7 @@ def import_weights(
         FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged or is not this source's NASNet-A; nothing is written then.
     """
-    path = pathlib.Path(weights).expanduser()
+    path = local_path(weights)
     tensors = SOURCES[source].read(path)
     try:
         description, parameters, statistics = convert(source, tensors)
