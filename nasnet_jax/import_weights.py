@@ -39,6 +39,9 @@ def main(argv: list[str]) -> None:
         f"NASNet-A of {macro.num_cells} cells a stage and {macro.num_filters} filters, {height}x{width} "
         f"pixels, {output}: written to {_OUTPUT.value}"
     )
+    for name, title in (("classifier", "Classifier"), ("left_out", "Left out")):
+        if name in description.config:
+            print(f"{title}: {description.config[name]}")
 
 
 if __name__ == "__main__":

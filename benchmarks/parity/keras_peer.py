@@ -2,7 +2,8 @@
 
 Written are, for each network, its weights as `keras_NETWORK.h5` (the form that is published) and
 `.weights.h5`, without the classifier as `keras_NETWORK_no_top.h5`, and `keras_NETWORK.npz` with the
-logits by image size; and two files of one small network of each kind of layer, for the reader's test.
+logits by image size; and for the readers' tests, files of one small network of each kind of layer, by
+itself and within another one.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ def write_small_files(folder: pathlib.Path) -> None:
     fill(model)
     save_published_form(model, folder / "small.h5")
     model.save_weights(folder / "small.weights.h5")
+    model.compile("adam", "mse")
+    model.save(folder / "small.keras")
+    outer = keras.Sequential([keras.layers.Rescaling(2.0), model, keras.layers.Dense(4, name="own")])
+    outer.build((None, 8, 8, 1))
+    outer.compile("adam", "mse")
+    save_published_form(outer, folder / "wrapped.h5")
+    outer.save(folder / "wrapped.keras")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,26 @@
 """Keras' NASNetMobile and NASNetLarge (`keras.applications.nasnet`).
 
 Read are the HDF5 files that are published (`NASNet-mobile.h5`, `NASNet-large-no-top.h5`, ...), whole
-models saved as `.h5`, and `.weights.h5`. A published file has not been seen by this project: names and
-layouts are those of files that Keras 3.15 writes.
+models saved as `.h5` or `.keras`, `.weights.h5`, and weights in TensorFlow's checkpoint format. A
+published file has not been seen by this project: names and layouts are those of files that Keras 3.15
+writes, and of the source code of older versions.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import pathlib
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import h5py
 import numpy as np
 
 from nasnet_jax.inference.preprocessing import Preprocessing
+from nasnet_jax.inference.published import hdf5, tf_checkpoint
 from nasnet_jax.inference.published.networks import Layer, LayerKind, Path
 from nasnet_jax.inference.published.source import Source, Tensors
 
@@ -39,64 +47,105 @@ _NUMBERED_ARRAYS: dict[tuple[int, ...], tuple[str, ...]] = {
     (1, 1, 1, 1): ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 """Names of a layer's arrays, which `.weights.h5` numbers, by their numbers of axes."""
+_OLD_LAYERS = "_layer_checkpoint_dependencies"
+"""What Keras 2.12 called the layers of a network."""
+_OPTIMIZER = "optimizer"
+_OLD_RIGHT = re.compile(r"^(separable_conv_[12](?:_bn)?)_reduction_1_")
+"""What the first layers of a reduction cell's first block are called in versions of 2017 and 2018."""
+_COUNTED = re.compile(r"_\d+$")
+"""What Keras and TensorFlow put behind a name that there is already."""
 
 
 def read(file: pathlib.Path) -> Tensors:
-    """Reads a Keras HDF5 file.
+    """Reads a file of Keras, or a checkpoint of TensorFlow that Keras wrote.
 
     Returns:
-        Tensors by `layer/array`, such as `stem_conv1/kernel`.
+        Tensors by names that end in `layer/array`, such as `stem_conv1/kernel`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds something else.
     """
+    if file.suffix == ".keras":
+        return _zipped(file)
+    if file.suffix in hdf5.ENDINGS or file.is_file():
+        return hdf5.read(file, _content)
+    return tf_checkpoint.read(tf_checkpoint.find(file))
+
+
+def _content(group: h5py.Group) -> Tensors:
+    if "layers" in group or _OLD_LAYERS in group:
+        return dict(_numbered(group, {}))
+    # The form of Keras 1 and 2, and of whole models: `layer/.../layer/kernel:0`.
+    return hdf5.arrays(group.get("model_weights", group))
+
+
+def _zipped(file: pathlib.Path) -> Tensors:
+    """The form of whole models in Keras 3: weights in numbered layers, and a list of the layers."""
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {str(file)!r}.")
     try:
-        with h5py.File(file) as content:
-            if "layers" in content:
-                return _numbered(content["layers"])
-            return _named(content.get("model_weights", content))
-    except (OSError, KeyError, RuntimeError) as error:
+        with zipfile.ZipFile(file) as archive:
+            layers = dict(_listed(json.loads(archive.read("config.json"))))
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+    except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{str(file)!r} cannot be read as Keras' HDF5: {error}. It may have been cut short: get "
+            f"{str(file)!r} cannot be read as Keras' model: {error}. It may have been cut short: get "
             "it again."
         ) from error
+    return hdf5.read(file, lambda group: dict(_numbered(group, layers)), opened=weights)
 
 
-def _named(group: h5py.Group) -> Tensors:
-    """The form of Keras 1 and 2, and of whole models: `layer/.../layer/kernel:0`."""
-    tensors = {}
-
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            layer, *_, array = name.split("/")
-            tensors[f"{layer}/{array.removesuffix(':0')}"] = item[()]
-
-    group.visititems(visit)
-    return tensors
+def _listed(model: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """From the places of layers in a file of weights to their names, by the model's configuration."""
+    used: dict[str, int] = {}
+    for layer in model["config"].get("layers", ()):
+        kind = _snake_case(layer["class_name"])
+        used[kind] = used.get(kind, -1) + 1
+        place = f"{above}layers/{kind}" + (f"_{used[kind]}" if used[kind] else "")
+        yield place, layer["config"]["name"]
+        yield from _listed(layer, f"{place}/")
 
 
-def _numbered(group: h5py.Group) -> Tensors:
-    """The form of Keras 3: `layers/conv2d_7/vars/0`, with the layer's name as an attribute."""
-    tensors = {}
-    for key, layer in group.items():
-        variables = layer.get("vars", {})
-        if not len(variables):
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _numbered(group: h5py.Group, names: Mapping[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+    """The form of Keras 3: `layers/conv2d_7/vars/0`, with the layer's name as an attribute.
+
+    Args:
+        group: Of a network, which may hold others.
+        names: Of layers by their places, where the file has none.
+
+    Yields:
+        Tensors with their names, `place of the layer/name/array`.
+    """
+    groups: list[h5py.Group] = []
+    group.visititems(lambda path, item: groups.append(item) if path.endswith("/vars") else None)
+    for variables in groups:
+        place = variables.parent.name.removeprefix("/").replace(_OLD_LAYERS, "layers")
+        if _OPTIMIZER in place.split("/") or not len(variables):
             continue
-        if "name" not in variables.attrs:
+        name = variables.attrs.get("name", names.get(place))
+        if name is None:
             raise ValueError(
-                f"The layer {key!r} of this .weights.h5 has no name. Versions of Keras that leave it "
-                "out cannot be read: load the file there, and write it with Keras 3.15 or as a whole "
-                "model (model.save('FILE.h5'))."
+                f"The layer {place!r} of this .weights.h5 has no name. Versions of Keras that leave "
+                "it out cannot be read: load the file there, and write the whole model "
+                "(model.save('FILE.keras') or '.h5')."
             )
-        arrays = [np.asarray(variables[str(number)]) for number in range(len(variables))]
+        arrays = [hdf5.array(variables[str(number)]) for number in range(len(variables))]
         kind = tuple(array.ndim for array in arrays)
-        names = _NUMBERED_ARRAYS.get(kind, tuple(map(str, range(len(arrays)))))
-        for name, array in zip(names, arrays, strict=True):
-            tensors[f"{variables.attrs['name']}/{name}"] = array
-    return tensors
+        titles = _NUMBERED_ARRAYS.get(kind, tuple(map(str, range(len(arrays)))))
+        for title, array in zip(titles, arrays, strict=True):
+            yield f"{place}/{name}/{title}", array
+
+
+def spellings(name: str) -> Iterator[str]:
+    """The names of today that `layer/array` may stand for."""
+    layer, _, array = name.partition("/")
+    for old in (layer, _COUNTED.sub("", layer)):
+        yield _OLD_RIGHT.sub(r"\1_reduction_right1_", old) + f"/{array}"
 
 
 def names(layer: Layer) -> dict[str, str]:
@@ -145,6 +194,8 @@ KERAS = Source(
     title="Keras",
     read=read,
     names=names,
+    separator="/",
+    spellings=spellings,
     axes={"conv": (0, 1, 2, 3), "depthwise": (0, 1, 3, 2), "linear": (0, 1)},
     edges={"mobile": "keras", "large": "keras"},
     # Keras names no preparation but the scaling; this is how the weights' authors measured them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Literal
 
 from flax import nnx
@@ -77,14 +78,27 @@ class Layer:
 
 
 def layers(macro: Macro) -> list[Layer]:
-    """Lists the layers with parameters of a NASNet-A, in the order of the network's own state."""
+    """Lists the layers with parameters of a NASNet-A, the head last."""
+    body = list(_body(dataclasses.replace(macro, num_classes=None)))
+    return body if macro.num_classes is None else [*body, head_layer(macro, macro.num_classes)]
+
+
+def head_layer(macro: Macro, classes: int) -> Layer:
+    """The classifier of a NASNet-A."""
+    features = macro.widths(NASNET_A)[-1].output
+    return layer_at(("head", "linear"), {"kernel": (features, classes), "bias": (classes,)}, macro)
+
+
+@functools.cache
+def _body(macro: Macro) -> tuple[Layer, ...]:
+    """The layers of a network without a head, which take a second to make."""
     config = LayerConfig(norm_epsilon=NORM_EPSILON)
     network = nnx.eval_shape(lambda: NASNet(NASNET_A, macro, config=config, rngs=nnx.Rngs(0)))
     arrays: dict[Path, dict[str, tuple[int, ...]]] = {}
     for kind in (nnx.Param, nnx.BatchStat):
         for path, leaf in flatten_dict(nnx.to_pure_dict(nnx.state(network, kind))).items():
             arrays.setdefault(path[:-1], {})[path[-1]] = leaf.shape
-    return [layer_at(path, shapes, macro) for path, shapes in arrays.items()]
+    return tuple(layer_at(path, shapes, macro) for path, shapes in arrays.items())
 
 
 def layer_at(path: Path, shapes: dict[str, tuple[int, ...]], macro: Macro) -> Layer:

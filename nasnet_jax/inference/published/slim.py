@@ -8,15 +8,12 @@ writes with these names.
 from __future__ import annotations
 
 import pathlib
-import re
+from collections.abc import Iterator
 
 from nasnet_jax.inference.preprocessing import Preprocessing
+from nasnet_jax.inference.published import hdf5, tf_checkpoint
 from nasnet_jax.inference.published.networks import Layer, LayerKind, Path
 from nasnet_jax.inference.published.source import Source, Tensors
-
-_AVERAGE = "/ExponentialMovingAverage"
-_ONLY_IN_TRAINING = re.compile(r"^aux_\d+/|^global_step$|/(RMSProp|RMSProp_1|Momentum)$")
-"""The auxiliary head, the step, and what the optimiser keeps for each parameter."""
 
 _ARRAYS: dict[LayerKind, dict[str, str]] = {
     "conv": {"kernel": "weights"},
@@ -29,6 +26,13 @@ _ARRAYS: dict[LayerKind, dict[str, str]] = {
         "variance": "moving_variance",
     },
 }
+_KERAS_ARRAYS = {
+    "kernel": "weights",
+    "bias": "biases",
+    "depthwise_kernel": "depthwise_weights",
+    "pointwise_kernel": "pointwise_weights",
+}
+"""What Keras calls slim's arrays: there are Keras networks whose layers have slim's names."""
 _OUTSIDE_CELLS: dict[Path, str] = {
     ("stem", "conv"): "conv0",
     ("stem", "norm"): "conv0_bn",
@@ -49,54 +53,28 @@ _HALVED_INPUTS: dict[Path, str] = {
 
 
 def read(file: pathlib.Path) -> Tensors:
-    """Reads a TensorFlow checkpoint; the moving average of each variable, where there is one.
+    """Reads a TensorFlow checkpoint, or an HDF5 file of a Keras network with slim's names.
 
     Args:
-        file: `model.ckpt`, or its `.index` file, or the folder that holds one checkpoint.
+        file: As for `tf_checkpoint.find`, or ending in `.h5`.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it is damaged.
     """
-    prefix = _prefix(file)
-    # Only here, since nothing else in nasnet_jax.inference needs TensorFlow.
-    import tensorflow as tf
-
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        variables = set(reader.get_variable_to_shape_map())
-        tensors = {}
-        for name in variables:
-            if name.endswith(_AVERAGE) or _ONLY_IN_TRAINING.search(name):
-                continue
-            averaged = name + _AVERAGE
-            tensors[name] = reader.get_tensor(averaged if averaged in variables else name)
-        return tensors
-    except (tf.errors.OpError, RuntimeError, IndexError, ValueError) as error:
-        raise ValueError(
-            f"The checkpoint {str(prefix)!r} cannot be read: {_first_line(error)} It may have been "
-            "cut short: unpack it again, and keep its files together."
-        ) from error
+    if file.suffix in hdf5.ENDINGS:
+        return hdf5.read(file, hdf5.arrays)
+    return tf_checkpoint.read(tf_checkpoint.find(file))
 
 
-def _prefix(file: pathlib.Path) -> pathlib.Path:
-    if file.is_dir():
-        found = sorted(file.glob("*.index"))
-        if len(found) != 1:
-            raise FileNotFoundError(
-                f"{str(file)!r} holds {len(found)} checkpoints (.index files). Name one of them."
-            )
-        file = found[0]
-    prefix = file.with_suffix("") if file.suffix == ".index" else file
-    if not prefix.with_name(prefix.name + ".index").is_file():
-        raise FileNotFoundError(
-            f"There is no checkpoint {str(prefix)!r}: {prefix.name}.index is missing."
-        )
-    return prefix
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def spellings(name: str) -> Iterator[str]:
+    """The names of slim that a name may stand for."""
+    yield name
+    scope, _, array = name.rpartition("/")
+    if array in _KERAS_ARRAYS:
+        yield f"{scope}/{_KERAS_ARRAYS[array]}"
+    if "fully_connected" in scope:
+        yield f"{scope.replace('fully_connected', 'FC')}/{array}"
 
 
 def names(layer: Layer) -> dict[str, str]:
@@ -124,6 +102,8 @@ SLIM = Source(
     title="TF-slim",
     read=read,
     names=names,
+    separator="/",
+    spellings=spellings,
     axes={"conv": (0, 1, 2, 3), "depthwise": (0, 1, 3, 2), "linear": (0, 1)},
     edges={"mobile": "same", "large": "same"},
     preprocessing={

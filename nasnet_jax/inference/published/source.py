@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.published.networks import Layer, LayerKind
 
 Tensors = dict[str, np.ndarray]
-"""The tensors of a file that belong to the network for inference, by the source's names."""
+"""The tensors of a file, by the names that it gives them."""
 
 SYMMETRIC = (127.5, 127.5, 127.5)
 """Mean and deviation that bring pixels from 0 to 255 to [-1, 1], as all sources do."""
@@ -26,7 +26,10 @@ class Source:
         title: Its name for people.
         read: Reads a file. Raises `FileNotFoundError`, and `ValueError` for a file that is damaged
             or of another format.
-        names: From a layer to the source's name of each of its arrays.
+        names: From a layer to the source's name of each of its arrays, as it writes them today.
+        separator: Between the words of a name.
+        spellings: From words of a name in a file to what they may stand for, as written today: what
+            the source has renamed since, and what others make of its names.
         axes: For each kind of layer, which axis of the source's kernel becomes each axis of ours:
             `[height, width, in, out]`, depthwise `[height, width, 1, channels]`, linear `[in, out]`.
         edges: The networks that the source has, and how each treats borders (`LayerConfig.edges`).
@@ -36,6 +39,8 @@ class Source:
     title: str
     read: Callable[[pathlib.Path], Tensors]
     names: Callable[[Layer], dict[str, str]]
+    separator: str
+    spellings: Callable[[str], Iterable[str]]
     axes: dict[LayerKind, tuple[int, ...]]
     edges: dict[str, str]
     preprocessing: dict[str, Preprocessing]

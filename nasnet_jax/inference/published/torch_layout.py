@@ -1,21 +1,8 @@
-"""What timm and Cadene share: timm's network began as a copy of Cadene's.
-
-Files are read without running anything that stands in them: `.safetensors` are plain arrays, and
-PyTorch reads the others with `weights_only=True`.
-"""
+"""The names and layouts that timm and Cadene share: timm's network began as a copy of Cadene's."""
 
 from __future__ import annotations
 
-import importlib.util
-import pathlib
-import pickle
-import warnings
-
-import safetensors
-import safetensors.numpy
-
 from nasnet_jax.inference.published.networks import Layer, LayerKind, Path
-from nasnet_jax.inference.published.source import Tensors
 
 AXES: dict[LayerKind, tuple[int, ...]] = {
     "conv": (2, 3, 1, 0),
@@ -23,9 +10,6 @@ AXES: dict[LayerKind, tuple[int, ...]] = {
     "linear": (1, 0),
 }
 """PyTorch's kernels are `[out, in, height, width]`, those of linear layers `[out, in]`."""
-
-_COUNTER = ".num_batches_tracked"
-"""What PyTorch's batch normalization counts while training, and inference does not use."""
 
 _PUBLISHED_CELLS_IN_STAGE = 6
 """Mobile keeps the cell numbers of Large: its four cells of the second stage are 6 to 9."""
@@ -50,66 +34,11 @@ _HALVED_INPUTS: dict[Path, str] = {
 }
 
 
-def read(file: pathlib.Path) -> Tensors:
-    """Reads a state dictionary: `.safetensors`, or any other ending in PyTorch's own format.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, holds something else than tensors, or needs PyTorch and there is
-            none.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {str(file)!r}.")
-    if file.suffix == ".safetensors":
-        tensors = _read_safetensors(file)
-    else:
-        tensors = _read_pickled(file)
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith(_COUNTER)}
-
-
-def _read_safetensors(file: pathlib.Path) -> Tensors:
-    try:
-        return safetensors.numpy.load_file(file)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{str(file)!r} cannot be read as safetensors: {error}. It may have been cut short: get "
-            "it again."
-        ) from error
-
-
-def _read_pickled(file: pathlib.Path) -> Tensors:
-    if importlib.util.find_spec("torch") is None:
-        raise ValueError(
-            f"Reading {str(file)!r} needs PyTorch (pip install torch). Or convert it where PyTorch "
-            "is, with safetensors.torch.save_file, and give the .safetensors."
-        )
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            # About old pickle protocols; what matters is raised.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # PyTorch's own words advise to load it unsafely.
-        raise ValueError(
-            f"{str(file)!r} is damaged, or holds more than weights, which is not read because it "
-            "could run code. Save the network's state_dict() alone."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
-        raise ValueError(
-            f"{str(file)!r} cannot be read as PyTorch's weights: {reason}. It may have been cut "
-            "short: get it again."
-        ) from error
-    if not isinstance(content, dict) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise ValueError(
-            f"{str(file)!r} holds something else than the tensors of one network. Save its "
-            "state_dict() alone."
-        )
-    return {str(name): tensor.numpy() for name, tensor in content.items()}
+def spellings(name: str) -> tuple[str, ...]:
+    """The names that a name may stand for: Cadene's classifier was `linear` in 2017."""
+    return (
+        (name, name.replace("linear.", "last_linear.")) if name.startswith("linear.") else (name,)
+    )
 
 
 def names(layer: Layer) -> dict[str, str]:

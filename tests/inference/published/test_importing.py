@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nasnet_jax.inference.published import SOURCES, convert, expected_shapes, import_weights
+from nasnet_jax.inference.published.recognition import recognise
 
 Tensors = dict[str, np.ndarray]
 Mobile = Callable[[str, int], Tensors]
@@ -79,6 +85,98 @@ def test_without_a_classifier(mobile: Mobile) -> None:
     description, parameters, _ = convert("keras", tensors)
     assert description.macro.num_classes is None
     assert "head" not in nnx.to_pure_dict(parameters)
+
+
+def test_what_was_left_out_is_told(mobile: Mobile) -> None:
+    tensors = {f"module.{name}": tensor for name, tensor in mobile("cadene", 7).items()}
+    tensors["module.conv0.bn.num_batches_tracked"] = np.int64(9)
+    tensors["neck.weight"] = tensors["neck.bias"] = np.zeros(3, np.float32)
+    description, *_ = convert("cadene", tensors)
+    assert description.macro.num_classes == 7
+    assert description.config["left_out"] == (
+        "3 tensors (neck.weight, neck.bias, module.conv0.bn.num_batches_tracked)"
+    )
+
+
+HEADS = {
+    "keras": ("predictions/kernel", "predictions/bias", "dense_1/kernel", "dense_1/bias"),
+    "slim": ("final_layer/FC/weights", "final_layer/FC/biases", "own/weights", "own/biases"),
+    "cadene": (
+        "last_linear.weight",
+        "last_linear.bias",
+        "last_linear.1.weight",
+        "last_linear.1.bias",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", HEADS)
+def test_a_linear_layer_in_place_of_the_classifier_is_the_classifier(
+    source: str, mobile: Mobile
+) -> None:
+    kernel, bias, other_kernel, other_bias = HEADS[source]
+    tensors = mobile(source, 7)
+    tensors[other_kernel], tensors[other_bias] = tensors.pop(kernel), tensors.pop(bias)
+    network = recognise(tensors, SOURCES[source])
+    assert (network.classes, network.classifier, network.left_out) == (7, other_kernel, [])
+    assert network.tensors[kernel] is not None
+    np.testing.assert_array_equal(network.tensors[kernel], tensors[other_kernel])
+
+    # With another one behind it, or of another width, the network is known up to its features.
+    for more in (other_kernel.replace("1", "2").replace("own", "more"), other_kernel):
+        changed = {**tensors, more: np.zeros((7, 2), np.float32)}
+        network = recognise(changed, SOURCES[source])
+        assert (network.classes, network.classifier) == (None, None)
+        assert {other_kernel, other_bias} <= set(network.left_out)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
+def test_other_precisions_become_float32(dtype: type, mobile: Mobile) -> None:
+    tensors = {name: tensor.astype(dtype) for name, tensor in mobile("cadene", 10).items()}
+    for name, tensor in recognise(tensors, SOURCES["cadene"]).tensors.items():
+        assert tensor.dtype == np.float32
+        np.testing.assert_array_equal(tensor, tensors[name].astype(np.float32))
+
+
+@settings(max_examples=10)
+@given(
+    source=st.sampled_from(sorted(HEADS)),
+    random=st.randoms(use_true_random=False),
+    number=st.integers(1, 900),
+)
+def test_whatever_is_missing_is_named(
+    mobile: Mobile, source: str, random: Random, number: int
+) -> None:
+    tensors = mobile(source, 10)
+    stem = {name for name in tensors if name.startswith(("stem_conv1", "conv0"))}
+    removed = random.sample(sorted(tensors.keys() - stem - set(HEADS[source])), number)
+    for name in removed:
+        del tensors[name]
+    with pytest.raises(ValueError, match=f"are {number} missing") as raised:
+        recognise(tensors, SOURCES[source])
+    named = re.search(r"missing \((.*?)[,)]", str(raised.value))
+    assert named is not None and named[1] in removed
+
+
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [
+        ("keras", "stem_conv1/bias"),
+        ("slim", "cell_0/1x1/biases"),
+        ("cadene", "cell_3.squeeze.fc.weight"),
+    ],
+)
+def test_more_in_the_network_s_own_layers_is_another_network(
+    source: str, more: str, mobile: Mobile
+) -> None:
+    tensors = {**mobile(source, 10), more: np.zeros(3, np.float32)}
+    with pytest.raises(ValueError, match=rf"are 1 not expected \({re.escape(more)}\)"):
+        recognise(tensors, SOURCES[source])
+
+
+def test_another_source_is_named(mobile: Mobile) -> None:
+    with pytest.raises(ValueError, match="has no 'stem_conv1/kernel'.*looks like --source=slim"):
+        convert("keras", mobile("slim", 10))
 
 
 def test_each_fault_is_named(mobile: Mobile) -> None:
