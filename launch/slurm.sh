@@ -35,8 +35,11 @@ run_job() {
   export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(dirname "$workdir")/jax_cache}
   # The same sums in the same order, or a resumed search would not be the search that was interrupted.
   export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS:-}"
-  # Every process sees all GPUs of its node and takes one by its number.
-  srun --kill-on-bad-exit=1 --gpu-bind=none "$@" "--workdir=$workdir" || status=$?
+  # Every process sees all GPUs of its node and takes one by its number. Since Slurm 22.05 srun has
+  # to be told of the cores for each of them, or it gives them one.
+  srun --kill-on-bad-exit=1 --gpu-bind=none \
+    ${SLURM_CPUS_PER_TASK:+"--cpus-per-task=$SLURM_CPUS_PER_TASK"} \
+    "$@" "--workdir=$workdir" || status=$?
   if { [ "$status" -eq 75 ] || [ "$status" -eq 69 ] || [ "$status" -ge 128 ]; } &&
     [ "${SLURM_RESTART_COUNT:-0}" -lt "$restarts" ]; then
     echo "Ended with status $status: back into the queue."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+
+from nasnet_jax.cgroups import MEMBERSHIP, ROOT, control_groups, group_numbers
 
 _SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 """What the job got for each process, where that was asked for, or on the whole node."""
@@ -13,8 +15,7 @@ _SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 
 def usable_cores() -> int:
     """The least of what the operating system, a container and Slurm allow; at least 1."""
-    allowed = [_scheduled(), slurm_limit(os.environ), cgroup_limit()]
-    return max(1, math.ceil(min(allowed)))
+    return max(1, math.ceil(min(_scheduled(), slurm_limit(os.environ), cgroup_limit())))
 
 
 def slurm_limit(environment: Mapping[str, str]) -> float:
@@ -25,50 +26,23 @@ def slurm_limit(environment: Mapping[str, str]) -> float:
     return math.inf
 
 
-def cgroup_limit(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> float:
+def cgroup_limit(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float:
     """Cores that control groups let this process use, not always a whole number; or infinity.
 
     Args:
-        root: Where the groups are mounted, of version 1 (in `cpu`) or 2.
-        membership: The file of this process's groups.
+        root: As for `control_groups`.
+        membership: Likewise.
     """
-    return min((quota for group in _groups(root, membership) for quota in _quotas(group)),
-               default=math.inf)  # fmt: skip
+    limits = [math.inf]
+    for group in control_groups("cpu", root, membership):
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            if numbers := group_numbers(group, *names):
+                quota, period = numbers
+                limits.append(quota / period)
+    return min(limits)
 
 
 def _scheduled() -> int:
     if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _groups(root: Path, membership: Path) -> Iterator[Path]:
-    """The process's groups and those around them; in a container the root is the process's own."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        # Version 2 names no controllers.
-        top = root / "cpu" if controllers else root
-        yield top
-        for part in Path(path.lstrip("/")).parts:
-            top /= part
-            yield top
-
-
-def _quotas(group: Path) -> Iterator[float]:
-    """The limits of a group, as far as it has any."""
-    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        try:
-            words = [word for name in names for word in (group / name).read_text().split()]
-        except OSError:
-            continue
-        quota, period = words
-        if quota not in ("max", "-1"):
-            yield int(quota) / int(period)

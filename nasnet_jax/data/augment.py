@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+COUNTED_IMAGES = 1024
+"""At a time."""
+
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and standard deviation of each channel over all pixels of all images.
@@ -23,10 +26,13 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         standard deviation 1, so that dividing by it leaves zeros.
     """
     channels = images.shape[-1]
-    # A histogram has the exact answer without a copy of the data set as floating-point numbers.
-    counts = np.stack(
-        [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(channels)]
-    )
+    # A histogram has the exact answer without a copy of the data set as floating-point numbers; in
+    # parts, since NumPy counts in a copy of eight bytes for one.
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(images), COUNTED_IMAGES):
+        part = images[start : start + COUNTED_IMAGES]
+        for channel in range(channels):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
     values = np.arange(256, dtype=np.float64)
     pixels = counts.sum(axis=1)
     mean = counts @ values / pixels

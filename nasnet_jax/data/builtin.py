@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.memory import check_fits
 
 _DIGITS_TEST = 360
 """A fifth of the 1,797 digits."""
@@ -74,6 +75,11 @@ def make_fake(spec: FakeSpec) -> Dataset:
     The images of a class are one coarse pattern of 4x4 random colours under strong noise, so that
     they can be learnt, and quickly: an average over the noise separates the classes.
     """
+    check_fits(
+        (spec.num_train + spec.num_test) * spec.image_size**2 * spec.channels,
+        "The made-up images",
+        "a smaller dataset.fake.num_train, num_test or image_size",
+    )
     rng = np.random.default_rng(spec.seed)
     coarse = rng.normal(size=(spec.num_classes, 4, 4, spec.channels))
     # Nearest neighbours, whatever the size of the image.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -12,6 +13,12 @@ from nasnet_jax.data.arrays import load_npz
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.source import ArraySource, Source
+from nasnet_jax.memory import check_fits
+
+SAVES_MEMORY = (
+    "a smaller dataset.image_size, or, for a training, dataset.in_memory=False, which reads from disk"
+)
+"""What needs less memory than all images at once."""
 
 _FOLDER, _ARRAYS = "folder:", "arrays:"
 
@@ -144,7 +151,9 @@ def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarra
     labels = np.empty(len(source), dtype=np.int32)
     for number, (image, label) in enumerate(decoded_images(source, image_size)):
         if images is None:
-            images = np.empty((len(source), *image.shape), dtype=np.uint8)
+            shape = (len(source), *image.shape)
+            check_fits(math.prod(shape), f"{source.name} as {shape} uint8", SAVES_MEMORY)
+            images = np.empty(shape, dtype=np.uint8)
         if image.shape != images.shape[1:]:
             raise ValueError(
                 f"The images of {source.name} differ in size: number {number} is "

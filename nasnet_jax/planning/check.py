@@ -12,6 +12,8 @@ from nasnet_jax.planning.hlo import Program, read_hlo
 from nasnet_jax.planning.lowering import lower_search, lower_training, topology_devices
 from nasnet_jax.planning.search_size import search_size
 from nasnet_jax.planning.topology import Topology
+from nasnet_jax.search import config as search_config
+from nasnet_jax.train import config as train_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +98,7 @@ def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: in
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        saving = {
-            "search": "a smaller child.batch_size, child.num_filters or child.num_cells",
-            "training": "accumulation_steps, remat=True or a smaller batch_size",
-        }
+        saving = {"search": search_config.SAVES_MEMORY, "training": train_config.SAVES_MEMORY}
         raise ValueError(
             f"The {subject}'s program does not fit {where}: {str(error).splitlines()[0]} Try "
             f"{saving[subject]}, more devices for a training, or another chip."

@@ -23,6 +23,9 @@ from nasnet_jax.search.config import search_macro
 from nasnet_jax.search.dealing import deal
 from nasnet_jax.space import Architecture, Cost, cost
 
+ALIGNMENT = 64
+"""Bytes, of XLA:CPU's buffers."""
+
 
 class ChildResult(NamedTuple):
     """What became of a child.
@@ -76,6 +79,7 @@ class ChildTrainer:
     method with the same arguments.
 
     Attributes:
+      class_names: of the data set.
       best: of the children that were trained with `keep_best`, the first with the highest reward;
         None before one.
       compilations: executables compiled so far; one, whatever is trained.
@@ -92,6 +96,7 @@ class ChildTrainer:
         """
         child = config.child
         self.mesh = mesh
+        self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
         self._program = make_child_program(config, self.macro, platform=mesh.devices.flat[0].platform)
         kept, held_out = hold_out(
@@ -114,12 +119,13 @@ class ChildTrainer:
         self.steps_per_epoch = len(kept) // child.batch_size
         filled = -(-len(held_out) // child.batch_size) * child.batch_size
         valid = np.resize(held_out, filled)
-        mean, deviation = channel_statistics(dataset.train_images[kept])
+        train_images = _rows(dataset.train_images, kept)
+        mean, deviation = channel_statistics(train_images)
         data = Data(
-            train_images=dataset.train_images[kept],
-            train_labels=dataset.train_labels[kept],
-            valid_images=dataset.train_images[valid],
-            valid_labels=dataset.train_labels[valid],
+            train_images=train_images,
+            train_labels=_rows(dataset.train_labels, kept),
+            valid_images=_rows(dataset.train_images, valid),
+            valid_labels=_rows(dataset.train_labels, valid),
             valid_mask=(np.arange(filled) < len(held_out)).astype(np.float32),
             mean=mean,
             deviation=deviation,
@@ -286,6 +292,19 @@ class ChildTrainer:
             evaluate=np.bool_(evaluate),
         )
         return _place(control, self._replicated)
+
+
+def _rows(array: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """`array[numbers]` for `_place`, where the devices of a CPU read it instead of copies of it.
+
+    XLA:CPU takes an array over as it is if its address is a multiple of 64.
+    """
+    shape, size = (len(numbers), *array.shape[1:]), array[0].nbytes * len(numbers)
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    rows = buffer[start : start + size].view(array.dtype).reshape(shape)
+    # NumPy would check the numbers in a copy.
+    return np.take(array, numbers, axis=0, out=rows, mode="clip")
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:

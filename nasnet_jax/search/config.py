@@ -8,6 +8,9 @@ from ml_collections import config_dict
 from nasnet_jax.config_checks import check_at_least
 from nasnet_jax.space import Macro
 
+SAVES_MEMORY = "a smaller child.batch_size, child.num_filters or child.num_cells"
+"""What needs less memory on the devices."""
+
 
 def default_config() -> ml_collections.ConfigDict:
     """The paper's search on CIFAR-10; an experiment in `configs/` changes what it needs.

@@ -17,13 +17,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from nasnet_jax.data.builtin import FakeSpec
-from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.sources import load_arrays
+from nasnet_jax.memory import explained_memory
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
-from nasnet_jax.search.config import check_config
+from nasnet_jax.search.config import SAVES_MEMORY, check_config
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
@@ -52,6 +52,7 @@ class Progress:
     best_reward: float | None
 
 
+@explained_memory(SAVES_MEMORY)
 def run(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike[str],
@@ -72,6 +73,7 @@ def run(
 
     Raises:
       ValueError: for a configuration that cannot work, before anything is compiled or written.
+      MemoryError: naming the fields that need less, if the devices' or the host's runs out.
       FloatingPointError: if even the best child diverged; all but the model is written then.
       Preempted: if a signal asked the run to end; the same call resumes it.
     """
@@ -87,6 +89,7 @@ def run(
         fake=FakeSpec(**config.dataset.fake),
     )
     trainer = ChildTrainer(config, dataset, mesh)
+    del dataset  # The trainer has what it needs of it.
     with (
         claim_workdir(workdir, config) as folder,
         contextlib.closing(
@@ -119,7 +122,7 @@ def run(
         search.rerank()
         diverged: FloatingPointError | None = None
         try:
-            search.save_winner(dataset)
+            search.save_winner()
         except FloatingPointError as error:
             diverged = error
         # First what was found, which tells why there is no model.
@@ -315,7 +318,7 @@ class Search:
             with self.timed("rerank"):
                 self._save()
 
-    def save_winner(self, dataset: Dataset) -> None:
+    def save_winner(self) -> None:
         """Writes the winner's model, unless it is there.
 
         Its weights are those that its re-ranking ended with. If that was in an earlier session, or
@@ -338,7 +341,7 @@ class Search:
                 )
                 best = self.trainer.best
             assert best is not None
-            save_winner(self.folder, self.config, dataset, self.trainer, best)
+            save_winner(self.folder, self.config, self.trainer, best)
 
     def _report(
         self,

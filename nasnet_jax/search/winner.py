@@ -15,7 +15,6 @@ from flax import nnx
 from jax.experimental import multihost_utils
 
 from nasnet_jax.data.augment import standardize
-from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
@@ -39,7 +38,6 @@ def has_model(folder: pathlib.Path) -> bool:
 def save_winner(
     folder: pathlib.Path,
     config: ml_collections.ConfigDict,
-    dataset: Dataset,
     trainer: ChildTrainer,
     winner: TrainedChild,
 ) -> None:
@@ -48,7 +46,6 @@ def save_winner(
     Args:
       folder: the workdir.
       config: of the search.
-      dataset: of the search.
       trainer: that trained the winner.
       winner: in its canonical form, as the trainer keeps it.
 
@@ -71,8 +68,8 @@ def save_winner(
     description = ModelDescription(
         architecture=winner.architecture,
         macro=trainer.macro,
-        preprocessing=Preprocessing.standardized(dataset.image_shape[:2], mean, deviation),
-        class_names=dataset.class_names,
+        preprocessing=Preprocessing.standardized(trainer.macro.image_height_width, mean, deviation),
+        class_names=trainer.class_names,
         layers=serving_layers(layers),
         config=json.loads(config.to_json_best_effort()),
     )

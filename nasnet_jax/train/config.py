@@ -11,6 +11,9 @@ from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import Architecture, Macro, parse_architecture
 
+SAVES_MEMORY = "accumulation_steps, remat=True or a smaller batch_size"
+"""What needs less memory on the devices."""
+
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 

@@ -20,11 +20,13 @@ from flax import nnx
 
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
+from nasnet_jax.memory import explained_memory
 from nasnet_jax.preemption import Preempted, Preemption, preemption
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.train.checkpoints import TrainCheckpoints
 from nasnet_jax.train.config import (
+    SAVES_MEMORY,
     check_config,
     config_architecture,
     config_macro,
@@ -72,6 +74,7 @@ class Progress:
     seconds_left: float
 
 
+@explained_memory(SAVES_MEMORY)
 def run(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike[str],
@@ -93,6 +96,7 @@ def run(
 
     Raises:
         ValueError: For a configuration that cannot work, before anything is compiled or written.
+        MemoryError: Naming the fields that need less, if the devices' or the host's runs out.
         FileNotFoundError: If the architecture's file, the data set or the model to start from is
             not there.
         FloatingPointError: If the loss or the gradient is no longer finite.

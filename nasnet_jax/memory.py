@@ -1,0 +1,92 @@
+"""Running out of memory: known beforehand where that is possible, and explained where not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from nasnet_jax.cgroups import MEMBERSHIP, ROOT, control_groups, group_numbers
+
+_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""Of a control group, in both versions."""
+
+
+class NotEnoughMemory(MemoryError):
+    """More memory is needed than there is; its sentence says what needs less."""
+
+
+def free_memory(
+    root: Path = ROOT, membership: Path = MEMBERSHIP, machine: Path = Path("/proc/meminfo")
+) -> float:
+    """Bytes that this process can have besides what it has; infinite where that is not known.
+
+    Linux gives out more than there is and kills a process that uses it, without a word.
+
+    Args:
+        root: As for `control_groups`.
+        membership: Likewise.
+        machine: Linux' file about the memory of the whole machine.
+    """
+    free = [math.inf]
+    for group in control_groups("memory", root, membership):
+        for names in _FILES:
+            if numbers := group_numbers(group, *names):
+                limit, used = numbers
+                free.append(limit - used + _given_up_when_needed(group))
+    if machine.exists() and (found := re.search(r"MemAvailable:\s*(\d+)", machine.read_text())):
+        free.append(int(found[1]) * 1024)
+    return min(free)
+
+
+def _given_up_when_needed(group: Path) -> int:
+    """Bytes of files that a group has read, which count as used."""
+    try:
+        found = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.M)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def check_fits(size: int, what: str, advice: str) -> None:
+    """Sees that something fits into the memory before it is put there.
+
+    Args:
+        size: In bytes.
+        what: Its name, which begins a sentence.
+        advice: What needs less, as the end of a sentence that begins with "Try".
+
+    Raises:
+        NotEnoughMemory: If it does not fit.
+    """
+    free = free_memory()
+    if size > free:
+        raise NotEnoughMemory(
+            f"{what} would take {size / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are "
+            f"free. Try {advice}."
+        )
+
+
+@contextlib.contextmanager
+def explained_memory(advice: str) -> Iterator[None]:
+    """Turns what JAX and NumPy raise where memory runs out into a sentence; also a decorator.
+
+    Args:
+        advice: What needs less memory, as the end of a sentence that begins with "Try".
+
+    Raises:
+        NotEnoughMemory: With the sentence.
+    """
+    import jax
+
+    try:
+        yield
+    except NotEnoughMemory:
+        raise
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = (str(error) or "Python found none").splitlines()[0].rstrip(".")
+        raise NotEnoughMemory(f"There is not enough memory: {reason}. Try {advice}.") from error
