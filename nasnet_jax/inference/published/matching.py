@@ -60,13 +60,14 @@ def match(
         ValueError: If the network is in the file several times, and nothing says which is meant.
     """
     parsed = {raw: _parse(raw, names, source) for raw in tensors}
-    plain: dict[str, dict[Words, str]] = collections.defaultdict(dict)
-    averages: dict[str, dict[Words, str]] = collections.defaultdict(dict)
+    plain: dict[str, dict[str, str]] = collections.defaultdict(dict)
+    averages: dict[str, dict[str, str]] = collections.defaultdict(dict)
     for raw, place in parsed.items():
         if place is not None and place.is_weight:
             kind = averages if place.is_average else plain
-            kind[place.name][place.wrapper] = raw
-    found = {**_one_of_each(plain, source), **_one_of_each(averages, source)}
+            around = source.separator.join((*place.written, "*", *place.behind))
+            kind[place.name][around] = raw
+    found = {**_one_of_each(plain), **_one_of_each(averages)}
 
     taken = set(found.values())
     wrappers = {place.written for raw in taken if (place := parsed[raw]) is not None}
@@ -84,9 +85,9 @@ def match(
     return left
 
 
-def occurs(name: str, tensors: Tensors, source: Source) -> bool:
-    """Whether a name of a source's network is in a file at all."""
-    return any(_parse(raw, [name], source) is not None for raw in tensors)
+def occurrences(name: str, tensors: Tensors, source: Source) -> list[str]:
+    """The names in a file in which a name of a source's network occurs."""
+    return [raw for raw in tensors if _parse(raw, [name], source) is not None]
 
 
 def lone_classifier(
@@ -143,11 +144,6 @@ class _Place:
     behind: Words
 
     @property
-    def wrapper(self) -> Words:
-        """The words in front of it without those that call it an average."""
-        return tuple(word for word in self.written if not _AVERAGE.search(word))
-
-    @property
     def is_average(self) -> bool:
         return any(_AVERAGE.search(word) for word in (*self.written, *self.behind))
 
@@ -169,17 +165,22 @@ def _parse(raw: str, names: Collection[str], source: Source) -> _Place | None:
     return None
 
 
-def _one_of_each(candidates: Mapping[str, Mapping[Words, str]], source: Source) -> dict[str, str]:
-    """Chooses among wrappers: the one that holds most, where a name is in several."""
+def _one_of_each(candidates: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Chooses among names in the file, where there are several for one of the network.
+
+    Args:
+        candidates: For each name of the network, by what stands around it, the names in the file.
+    """
     if all(len(places) == 1 for places in candidates.values()):
         return {name: raw for name, places in candidates.items() for raw in places.values()}
-    held = collections.Counter(wrapper for places in candidates.values() for wrapper in places)
+    # That with most names: others are parts, or what an optimizer remembers of some weights.
+    held = collections.Counter(around for places in candidates.values() for around in places)
     (best, most), (other, as_many) = held.most_common(2)
     if most == as_many:
-        first, second = (source.separator.join(words) for words in sorted((best, other)))
+        first, second = sorted((best, other))
         raise ValueError(
-            f"It holds the network several times, behind {first!r} and behind {second!r}. Write one "
-            "of them to a file of its own."
+            f"It holds the network several times, as {first!r} and as {second!r}. Write one of them "
+            "to a file of its own."
         )
     return {name: places[best] for name, places in candidates.items() if best in places}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasnet_jax.inference.published.matching import is_floating, lone_classifier, match, occurs
+from nasnet_jax.inference.published.matching import is_floating, lone_classifier, match, occurrences
 from nasnet_jax.inference.published.networks import NETWORKS, Layer, head_layer, layer_at, layers
 from nasnet_jax.inference.published.source import Source, Tensors
 
@@ -101,7 +101,7 @@ def counted(names: Sequence[str], what: str) -> str:
 
 def begins(tensors: Tensors, source: Source) -> bool:
     """Whether there is the first kernel of a network of the source."""
-    return occurs(_first_kernel(source), tensors, source)
+    return bool(occurrences(_first_kernel(source), tensors, source))
 
 
 def _first_kernel(source: Source) -> str:
@@ -113,20 +113,20 @@ def _first_kernel(source: Source) -> str:
 def _by_its_stem(tensors: Tensors, source: Source) -> str:
     """Which network the tensors are of: everywhere the stem's kernel tells them apart."""
     first = _first_kernel(source)
-    found = match(tensors, [first], source).found
+    found = occurrences(first, tensors, source)
     if not found:
         raise ValueError(
             f"It has no {first!r}, with which {source.title}'s NASNet-A begins. Check --source, and "
             "that the file is a NASNet-A's."
         )
-    shape = tensors[found[first]].shape
+    # The largest side is the number of filters, and what an optimizer remembers is of that shape too.
+    filters = {max(tensors[raw].shape, default=0) for raw in found}
     for network in source.edges:
-        # Its largest side is the number of filters.
-        if max(shape, default=0) == NETWORKS[network].stem_filters:
+        if NETWORKS[network].stem_filters in filters:
             return network
     known = " or ".join(network.title() for network in source.edges)
     raise ValueError(
-        f"Its first kernel, {found[first]!r}, has the shape {shape}, which is not that of "
+        f"Its first kernel, {found[0]!r}, has the shape {tensors[found[0]].shape}, which is not that of "
         f"NASNet-A {known} from {source.title}. Check --source; no other network can be imported."
     )
 

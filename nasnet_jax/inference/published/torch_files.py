@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import pathlib
@@ -82,8 +83,7 @@ def _read_pickled(file: pathlib.Path) -> Tensors:
     import torch
 
     try:
-        # Arguments of a training script, which stand in many checkpoints, are plain data.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), _plain_data_allowed(torch.serialization):
             # About old pickle protocols; what matters is raised.
             warnings.simplefilter("ignore", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -106,8 +106,18 @@ def _read_pickled(file: pathlib.Path) -> Tensors:
     }
 
 
+def _plain_data_allowed(serialization: Any) -> contextlib.AbstractContextManager[Any]:
+    """Arguments of a training script, which stand in many checkpoints, may be read too."""
+    # Since PyTorch 2.5.
+    if not hasattr(serialization, "safe_globals"):
+        return contextlib.nullcontext()
+    return serialization.safe_globals([argparse.Namespace])
+
+
 def flattened(content: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of dictionaries in dictionaries, with names joined by dots."""
+    """The leaves of dictionaries and lists in each other, with names joined by dots."""
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
     if not isinstance(content, dict):
         yield above, content
         return

@@ -130,6 +130,19 @@ def test_a_linear_layer_in_place_of_the_classifier_is_the_classifier(
         assert {other_kernel, other_bias} <= set(network.left_out)
 
 
+@pytest.mark.parametrize("source", HEADS)
+def test_what_an_optimizer_remembers_is_no_second_network(source: str, mobile: Mobile) -> None:
+    tensors = mobile(source, 10)
+    dot = SOURCES[source].separator
+    trained = {name: tensor for name, tensor in tensors.items() if "mean" not in name}
+    kept = {f"optimizer{dot}m{dot}{name}": 0 * tensor for name, tensor in trained.items()}
+    kept |= {f"{name}{dot}exp_avg": 0 * tensor for name, tensor in trained.items()}
+    network = recognise({**kept, **tensors}, SOURCES[source])
+    assert network.left_out == list(kept)
+    for name, tensor in network.tensors.items():
+        np.testing.assert_array_equal(tensor, tensors[name])
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
 def test_other_precisions_become_float32(dtype: type, mobile: Mobile) -> None:
     tensors = {name: tensor.astype(dtype) for name, tensor in mobile("cadene", 10).items()}

@@ -143,11 +143,11 @@ def test_safetensors_in_parts(named: str, made_up: ModuleType, tmp_path: Path) -
 
 
 def test_dictionaries_in_dictionaries_become_longer_names() -> None:
-    content = {"epoch": 3, "state_dict": {"a.b": 1}, "optimizer": {"state": {0: {"step": 2}}}}
+    content = {"epoch": 3, "state_dict": {"a.b": 1}, "optimizer": [{"state": {0: {"step": 2}}}]}
     assert dict(torch_files.flattened(content)) == {
         "epoch": 3,
         "state_dict.a.b": 1,
-        "optimizer.state.0.step": 2,
+        "optimizer.0.state.0.step": 2,
     }
 
 
