@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
@@ -16,15 +17,20 @@ from flax import nnx
 
 import nasnet_jax
 from nasnet_jax.inference import ModelDescription, Preprocessing, read_description, save_model
+from nasnet_jax.inference.description import serving_layers
+from nasnet_jax.inference.published import SOURCES
+from nasnet_jax.inference.published.networks import NETWORKS, NORM_EPSILON
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.nasnet import NASNet
-from nasnet_jax.space import Macro, parse_architecture
+from nasnet_jax.space import NASNET_A, Macro, parse_architecture
 from nasnet_jax.train import default_config, run
+from nasnet_jax.train.config import layer_config
 from nasnet_jax.train.initialization import ORIGIN_FILE, Origin, start_from
 from nasnet_jax.train.input import open_input
 from nasnet_jax.train.program import TrainProgram, make_mesh
 
+ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = parse_architecture(
     "normal: conv_1x1(0)+identity(1) identity(0)+identity(2); "
     "reduction: max_pool_3x3(0)+sep_conv_3x3(1) avg_pool_3x3(0)+conv_1x1(1)"
@@ -151,6 +157,26 @@ def test_what_would_be_another_function_is_refused_with_what_to_set(
     with pytest.raises(ValueError, match=advice) as raised:
         Origin.of(config, "none").settings(config, ARCHITECTURE)
     assert str(folder) in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("source", ["keras", "slim"])
+def test_the_recipes_for_imagenet_fit_imported_networks(network: str, source: str) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "recipe", ROOT / "configs" / f"imagenet_{network}.py"
+    )
+    assert spec is not None and spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    layers = {"norm_epsilon": NORM_EPSILON, "edges": SOURCES[source].edges[network]}
+    imported = ModelDescription(
+        architecture=NASNET_A,
+        macro=dataclasses.replace(NETWORKS[network], num_classes=1000),
+        preprocessing=SOURCES[source].preprocessing[network],
+        layers=layers,
+    )
+    settings = Origin("model", imported, False).settings(recipe.get_config(), NASNET_A)
+    assert serving_layers(layer_config(settings)) == layers
 
 
 def test_another_architecture_is_refused(write: Write) -> None:

@@ -72,6 +72,12 @@ def _read_safetensors(file: pathlib.Path) -> Tensors:
             f"{str(file)!r} cannot be read as safetensors: {error}. It may have been cut short: get "
             "it again."
         ) from error
+    # What safetensors raises for a type that it knows and NumPy does not.
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{str(file)!r} holds numbers of a type that cannot be read ({error}). Save the weights as "
+            "float32, float16 or bfloat16."
+        ) from error
 
 
 def _read_pickled(file: pathlib.Path) -> Tensors:

@@ -10,6 +10,7 @@ import importlib.util
 import io
 import json
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,14 @@ def test_safetensors_in_parts(named: str, made_up: ModuleType, tmp_path: Path) -
     (tmp_path / "weights-00001-of-00002.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="weights-00001-of-00002"):
         torch_files.read(tmp_path / named)
+
+
+def test_safetensors_of_a_type_that_numpy_has_not(tmp_path: Path) -> None:
+    header = {"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    text = json.dumps(header).encode()
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + b"\0\0")
+    with pytest.raises(ValueError, match="numbers of a type that cannot be read.*float8.*float32"):
+        torch_files.read(tmp_path / "a.safetensors")
 
 
 def test_dictionaries_in_dictionaries_become_longer_names() -> None:
