@@ -7,8 +7,12 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasnet_jax.cgroups import MEMBERSHIP, ROOT, control_groups, group_numbers
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 _FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Of a control group, in both versions."""
@@ -67,6 +71,24 @@ def check_fits(size: int, what: str, advice: str) -> None:
             f"{what} would take {size / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are "
             f"free. Try {advice}."
         )
+
+
+def check_parameters_fit(number: int, mesh: Mesh, advice: str) -> None:
+    """Sees that a network can be trained on the devices of a CPU; others have memory of their own.
+
+    Args:
+        number: Of its parameters, on each device; with the gradient and the optimizer's numbers it
+            takes at least three times as many.
+        mesh: The devices.
+        advice: As for `check_fits`.
+
+    Raises:
+        NotEnoughMemory: If they do not fit.
+    """
+    if mesh.devices.flat[0].platform == "cpu":
+        devices = len(mesh.local_devices)
+        what = f"{number:,} parameters, their gradient and momentum on {devices} devices"
+        check_fits(3 * 4 * number * devices, what, advice)
 
 
 @contextlib.contextmanager

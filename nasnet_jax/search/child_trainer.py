@@ -16,8 +16,10 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
+from nasnet_jax.memory import check_parameters_fit
 from nasnet_jax.nn.supernet import Supernet, architecture_arrays
 from nasnet_jax.platform import find_devices
+from nasnet_jax.ranges import STEP
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
 from nasnet_jax.search.dealing import deal
@@ -99,6 +101,8 @@ class ChildTrainer:
         self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
         self._program = make_child_program(config, self.macro, platform=mesh.devices.flat[0].platform)
+        (size,) = self._program.shapes.parameters.shape
+        check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
         )
@@ -117,6 +121,11 @@ class ChildTrainer:
             )
         self.num_validation = len(held_out)
         self.steps_per_epoch = len(kept) // child.batch_size
+        steps = max(child.epochs, config.rerank.epochs) * self.steps_per_epoch
+        if steps not in STEP:
+            raise ValueError(
+                f"child.epochs or rerank.epochs are {steps:,} steps of a child; they must be {STEP}."
+            )
         filled = -(-len(held_out) // child.batch_size) * child.batch_size
         valid = np.resize(held_out, filled)
         train_images = _rows(dataset.train_images, kept)

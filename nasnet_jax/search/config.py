@@ -5,11 +5,57 @@ from __future__ import annotations
 import ml_collections
 from ml_collections import config_dict
 
-from nasnet_jax.config_checks import check_at_least
+from nasnet_jax import ranges
+from nasnet_jax.config_checks import check_fields
 from nasnet_jax.space import Macro
 
 SAVES_MEMORY = "a smaller child.batch_size, child.num_filters or child.num_cells"
 """What needs less memory on the devices."""
+
+
+RANGES = {
+    "seed": ranges.SEED,
+    "num_blocks": ranges.Range(2, 7),
+    "num_children": ranges.COUNT,
+    "children_per_batch": ranges.Range(1, 10_000),
+    "checkpoints_to_keep": ranges.COUNT,
+    "dataset.image_size": ranges.Range(0, ranges.PIXELS.most),
+    "dataset.num_validation": ranges.COUNT,
+    "dataset.num_train": ranges.COUNT_OR_NONE,
+    "dataset.fake.num_train": ranges.COUNT,
+    "dataset.fake.num_test": ranges.COUNT,
+    "dataset.fake.num_classes": ranges.Range(2, 100_000),
+    "dataset.fake.image_size": ranges.PIXELS,
+    "dataset.fake.channels": ranges.Range(1, 64),
+    "strategy.learning_rate": ranges.RATE,
+    "strategy.entropy_weight": ranges.RATE_OR_NONE,
+    "strategy.baseline_decay": ranges.SHARE,
+    "strategy.hidden_size": ranges.Range(1, 4096),
+    "strategy.temperature": ranges.RATE,
+    "strategy.tanh_constant": ranges.RATE,
+    "strategy.max_grad_norm": ranges.RATE,
+    "strategy.minibatch": ranges.Range(1, 10_000),
+    "strategy.clip": ranges.RATE,
+    "strategy.epochs": ranges.Range(1, 1000),
+    "strategy.population_size": ranges.Range(1, 10**6),
+    "strategy.sample_size": ranges.Range(1, 10_000),
+    "child.num_cells": ranges.CELLS,
+    "child.num_filters": ranges.FILTERS,
+    "child.num_reductions": ranges.REDUCTIONS,
+    "child.epochs": ranges.Range(1, 10_000),
+    "child.batch_size": ranges.COUNT,
+    "child.learning_rate": ranges.RATE,
+    "child.momentum": ranges.SHARE,
+    "child.weight_decay": ranges.RATE_OR_NONE,
+    "child.max_grad_norm": ranges.RATE,
+    "child.crop_padding": ranges.PADDING,
+    "rerank.top_k": ranges.COUNT_OR_NONE,
+    "rerank.epochs": ranges.Range(1, 10_000),
+    "mesh.arch": ranges.Range(-1, 10**6),
+    "mesh.data": ranges.Range(1, 10**6),
+}
+"""What the numbers may be. Their upper ends are far from use; they meet what is mistyped before it is
+compiled or takes the memory."""
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -115,23 +161,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     Raises:
       ValueError: naming the field, its value and what is allowed.
     """
-    check_at_least(
-        config,
-        (
-            ("num_children", 1),
-            ("children_per_batch", 1),
-            ("child.epochs", 1),
-            ("child.batch_size", 1),
-            ("dataset.num_validation", 1),
-            ("dataset.num_train", 0),
-            ("rerank.top_k", 0),
-            ("rerank.epochs", 1),
-            ("checkpoints_to_keep", 1),
-            ("mesh.data", 1),
-        ),
-    )
-    if not 2 <= config.num_blocks <= 7:
-        raise ValueError(f"num_blocks (B) must be from 2 to 7, but it is {config.num_blocks}.")
+    check_fields(config, default_config(), RANGES)
     _check_population(config)
     if config.child.batch_size % config.mesh.data:
         raise ValueError(

@@ -6,13 +6,54 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from nasnet_jax.config_checks import check_at_least
+from nasnet_jax import ranges
+from nasnet_jax.config_checks import check_fields
 from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import Architecture, Macro, parse_architecture
 
 SAVES_MEMORY = "accumulation_steps, remat=True or a smaller batch_size"
 """What needs less memory on the devices."""
+
+_EPOCHS = ranges.Range(0, 10**6, above=True)
+RANGES = {
+    "seed": ranges.SEED,
+    "batch_size": ranges.COUNT,
+    "accumulation_steps": ranges.COUNT,
+    "epochs": _EPOCHS,
+    "weight_decay": ranges.RATE_OR_NONE,
+    "max_grad_norm": ranges.RATE_OR_NONE,
+    "label_smoothing": ranges.SHARE,
+    "aux_weight": ranges.RATE_OR_NONE,
+    "dropout_rate": ranges.SHARE,
+    "ema_decay": ranges.SHARE,
+    "log_steps": ranges.COUNT,
+    "checkpoint_epochs": _EPOCHS,
+    "checkpoints_to_keep": ranges.COUNT,
+    "best_checkpoints_to_keep": ranges.COUNT_OR_NONE,
+    "dataset.image_size": ranges.PIXELS,
+    "dataset.channels": ranges.Range(1, 64),
+    "dataset.num_classes": ranges.Range(2, 10**6),
+    "augment.crop_padding": ranges.PADDING,
+    "augment.cutout": ranges.Range(0, ranges.PIXELS.most),
+    "model.num_cells": ranges.CELLS,
+    "model.num_filters": ranges.FILTERS,
+    "model.num_reductions": ranges.REDUCTIONS,
+    "model.stem_multiplier": ranges.Range(0, 1000, above=True),
+    "drop_path.final_drop_prob": ranges.SHARE,
+    "batch_norm.decay": ranges.SHARE,
+    "batch_norm.epsilon": ranges.Range(0, 1),
+    "batch_norm.group_size": ranges.COUNT_OR_NONE,
+    "optimizer.learning_rate": ranges.RATE,
+    "optimizer.reference_batch_size": ranges.COUNT,
+    "optimizer.momentum": ranges.SHARE,
+    "optimizer.rms_decay": ranges.SHARE,
+    "optimizer.epsilon": ranges.RATE,
+    "optimizer.decay_rate": ranges.Range(0, 1, above=True),
+    "optimizer.decay_epochs": _EPOCHS,
+}
+"""What the numbers may be. Their upper ends are far from use; they meet what is mistyped before it is
+compiled or takes the memory."""
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -183,35 +224,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     Raises:
         ValueError: Naming the field, its value and what is allowed.
     """
-    check_at_least(
-        config,
-        (
-            ("batch_size", 1),
-            ("accumulation_steps", 1),
-            ("weight_decay", 0),
-            ("max_grad_norm", 0),
-            ("aux_weight", 0),
-            ("log_steps", 1),
-            ("checkpoints_to_keep", 1),
-            ("best_checkpoints_to_keep", 0),
-            ("augment.crop_padding", 0),
-            ("augment.cutout", 0),
-            ("batch_norm.epsilon", 0),
-            ("batch_norm.group_size", 0),
-            ("optimizer.reference_batch_size", 1),
-        ),
-    )
-    for name in ("epochs", "checkpoint_epochs"):
-        if not config[name] > 0:
-            raise ValueError(f"{name} must be above 0, but it is {config[name]}.")
-    for name, value, below in (
-        ("label_smoothing", config.label_smoothing, "below 1"),
-        ("dropout_rate", config.dropout_rate, "below 1"),
-        ("ema_decay", config.ema_decay, "below 1"),
-        ("drop_path.final_drop_prob", config.drop_path.final_drop_prob, "below 1"),
-    ):
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be at least 0 and {below}, but it is {value}.")
+    check_fields(config, default_config(), RANGES)
     for name, value, allowed in (
         ("dtype", config.dtype, ("auto", *_DTYPES)),
         ("edges", config.edges, ("", *EDGES)),

@@ -15,10 +15,12 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax.memory import check_parameters_fit
 from nasnet_jax.nn.initial import draws, started
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.platform import find_devices
-from nasnet_jax.space import Architecture
+from nasnet_jax.ranges import STEP
+from nasnet_jax.space import Architecture, cost
 from nasnet_jax.train.config import config_macro, layer_config
 from nasnet_jax.train.optimizer import learning_rate_schedule, make_optimizer, moving_average
 
@@ -140,6 +142,10 @@ class TrainProgram:
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self.total_steps = max(1, round(config.epochs * steps_per_epoch))
+        if self.total_steps not in STEP:
+            raise ValueError(f"epochs are {self.total_steps:,} steps; they must be {STEP}.")
+        size = cost(architecture, config_macro(config)).params
+        check_parameters_fit(size, mesh, "a smaller model.num_filters or model.num_cells")
         self.schedule = learning_rate_schedule(
             config, total_steps=self.total_steps, steps_per_epoch=steps_per_epoch
         )

@@ -74,7 +74,7 @@ def test_the_released_variant_drops_as_the_released_code(name, default, released
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0.0}, "epochs must be above 0, but it is 0.0"),
+        ({"epochs": 0.0}, "epochs must be above 0 and at most 1,000,000, but it is 0.0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"ema_decay": 1.0}, "ema_decay must be at least 0 and below 1"),
         ({"drop_path.final_drop_prob": 1.0}, "final_drop_prob"),
