@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+
+class DifferentSizesError(ValueError):
+    """Images that are to be in memory together are not of one size.
+
+    What helps is known by the command: to bring them to one, or to read them when they are needed.
+    """
+
+
+def check_images(where: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Raises ValueError if images are not as `Dataset` has them, or do not have a label each.
+
+    `where` is what to call them in messages, which begin with it.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise ValueError(
+            f"{where} must be uint8 [number, height, width, channels], not {images.dtype} "
+            f"{list(images.shape)}."
+        )
+    if not len(images):
+        raise ValueError(f"{where} are none at all.")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{where} are {len(images)}, but their labels have the shape {labels.shape}."
+        )
+
+
+def check_labels(where: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Raises ValueError if there are not at least two classes, and a class for each label."""
+    if len(class_names) < 2:
+        raise ValueError(
+            f"{where} are of {len(class_names)} class, and there is nothing to classify with fewer "
+            "than two."
+        )
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise ValueError(
+            f"{where} have labels from {labels.min()} to {labels.max()}, but there are "
+            f"{len(class_names)} classes. A negative label is how TFDS marks images without one; "
+            "name a split whose labels are known."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,38 +80,17 @@ class Dataset:
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.class_names) < 2:
-            raise ValueError(
-                f"Data set {self.name!r} has {len(self.class_names)} class, and there is nothing "
-                "to classify with fewer than two."
-            )
         for split, images, labels in (
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
             where = f"The {split} images of data set {self.name!r}"
-            if images.ndim != 4 or images.dtype != np.uint8:
-                raise ValueError(
-                    f"{where} must be uint8 [number, height, width, channels], not {images.dtype} "
-                    f"{list(images.shape)}."
-                )
-            if not len(images):
-                raise ValueError(f"{where} are none at all.")
-            if labels.shape != images.shape[:1]:
-                raise ValueError(
-                    f"{where} are {len(images)}, but their labels have the shape {labels.shape}."
-                )
-            if labels.min() < 0 or labels.max() >= len(self.class_names):
-                raise ValueError(
-                    f"{where} have labels from {labels.min()} to {labels.max()}, but there are "
-                    f"{len(self.class_names)} classes. A negative label is how TFDS marks images "
-                    "without one; name a split whose labels are known."
-                )
+            check_images(where, images, labels)
+            check_labels(where, labels, self.class_names)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            raise ValueError(
+            raise DifferentSizesError(
                 f"Data set {self.name!r} has training images of {self.train_images.shape[1:]} and "
-                f"test images of {self.test_images.shape[1:]} [height, width, channels]. Set "
-                "dataset.image_size, to which all are brought."
+                f"test images of {self.test_images.shape[1:]} [height, width, channels]."
             )
 
     @property

@@ -9,8 +9,8 @@ import os
 import numpy as np
 
 from nasnet_jax.data import builtin
-from nasnet_jax.data.arrays import load_npz
-from nasnet_jax.data.dataset import Dataset
+from nasnet_jax.data.arrays import open_arrays
+from nasnet_jax.data.dataset import Dataset, DifferentSizesError
 from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.source import ArraySource, Source
 from nasnet_jax.memory import check_fits
@@ -53,12 +53,12 @@ def open_sources(
     if name == "fake":
         return _array_sources(builtin.make_fake(fake or builtin.FakeSpec()))
     if name.startswith(_ARRAYS):
-        return _array_sources(load_npz(name.removeprefix(_ARRAYS)))
+        return open_arrays(_path(name, _ARRAYS))
     # The imports stand here because TensorFlow takes seconds that the others do not need.
     if name.startswith(_FOLDER):
         from nasnet_jax.data.folder import open_folder
 
-        return open_folder(name.removeprefix(_FOLDER))
+        return open_folder(_path(name, _FOLDER))
     from nasnet_jax.data.tfds_source import open_tfds
 
     return open_tfds(name, data_dir=data_dir or None, test_split=test_split or None)
@@ -108,8 +108,8 @@ def load_arrays(
         The training and the test images as NumPy arrays.
 
     Raises:
-        ValueError: As for `open_sources`, and if images are of different sizes or cannot be
-            decoded.
+        DifferentSizesError: A ValueError; if `image_size` is None and the images differ.
+        ValueError: As for `open_sources`, and if images cannot be decoded.
         FileNotFoundError: As for `open_sources`.
     """
     if name == "fake" and image_size:
@@ -133,6 +133,13 @@ def _is_tfds(name: str) -> bool:
     return name not in ("digits", "fake") and not name.startswith((_FOLDER, _ARRAYS))
 
 
+def _path(name: str, kind: str) -> str:
+    path = name.removeprefix(kind)
+    if not path:
+        raise ValueError(f"The data set {name!r} names no path; it stands behind the colon.")
+    return path
+
+
 def _array_sources(dataset: Dataset) -> tuple[ArraySource, ArraySource]:
     names = dataset.class_names
     return (
@@ -141,9 +148,13 @@ def _array_sources(dataset: Dataset) -> tuple[ArraySource, ArraySource]:
     )
 
 
+def _has_size(images: np.ndarray, image_size: int | None) -> bool:
+    return image_size is None or images.shape[1:3] == (image_size, image_size)
+
+
 def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Reads, decodes and resizes all examples of a source."""
-    if isinstance(source, ArraySource) and image_size in (None, source.images.shape[1]):
+    if isinstance(source, ArraySource) and _has_size(source.images, image_size):
         return source.images, source.labels
     from nasnet_jax.data.pipeline import decoded_images
 
@@ -155,10 +166,10 @@ def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarra
             check_fits(math.prod(shape), f"{source.name} as {shape} uint8", SAVES_MEMORY)
             images = np.empty(shape, dtype=np.uint8)
         if image.shape != images.shape[1:]:
-            raise ValueError(
+            raise DifferentSizesError(
                 f"The images of {source.name} differ in size: number {number} is "
                 f"{list(image.shape)} [height, width, channels], those before it are "
-                f"{list(images.shape[1:])}. Set dataset.image_size, to which all are brought."
+                f"{list(images.shape[1:])}."
             )
         images[number], labels[number] = image, label
     if images is None:

@@ -6,8 +6,8 @@ import dataclasses
 
 import ml_collections
 
-from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.search.config import search_macro
+from nasnet_jax.search.data import load_data
 from nasnet_jax.space import Macro
 
 _KNOWN = {
@@ -48,12 +48,7 @@ def search_size(config: ml_collections.ConfigDict) -> SearchSize:
         (height, width, channels), images, classes = _KNOWN[name]
         shape = (size or height, size or width, channels)
     else:
-        dataset = load_arrays(
-            name,
-            data_dir=config.dataset.data_dir or None,
-            image_size=size,
-            test_split=config.dataset.test_split,
-        )
+        dataset = load_data(config)
         shape, classes = dataset.image_shape, dataset.num_classes
         images = len(dataset.train_labels)
     validation, batch = config.dataset.num_validation, config.child.batch_size

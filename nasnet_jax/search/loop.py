@@ -16,14 +16,13 @@ import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
 
-from nasnet_jax.data.builtin import FakeSpec
-from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
 from nasnet_jax.search.config import SAVES_MEMORY, check_config
+from nasnet_jax.search.data import load_data
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
@@ -81,13 +80,7 @@ def run(
     strategy = make_strategy(config.strategy, choices(config.num_blocks))
     mesh = make_mesh(config.mesh.arch, config.mesh.data)
     started = time.time()
-    dataset = load_arrays(
-        config.dataset.name,
-        data_dir=config.dataset.data_dir or None,
-        image_size=config.dataset.image_size or None,
-        test_split=config.dataset.test_split,
-        fake=FakeSpec(**config.dataset.fake),
-    )
+    dataset = load_data(config)
     trainer = ChildTrainer(config, dataset, mesh)
     del dataset  # The trainer has what it needs of it.
     with (

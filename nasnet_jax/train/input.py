@@ -16,6 +16,7 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.data import ArraySource, Source, cifar, imagenet, load_arrays, open_sources
+from nasnet_jax.data.dataset import DifferentSizesError
 from nasnet_jax.data.pipeline import Augment, Batch, Prepare, eval_batches, train_batches
 from nasnet_jax.inference.preprocessing import Preprocessing
 
@@ -120,7 +121,12 @@ def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
     arguments = {"data_dir": options.data_dir, "test_split": options.test_split}
     if options.in_memory:
         size = options.image_size if options.preparation == "cifar" else None
-        dataset = load_arrays(options.name, image_size=size, **arguments)
+        try:
+            dataset = load_arrays(options.name, image_size=size, **arguments)
+        except DifferentSizesError as error:
+            raise ValueError(
+                f"{error} Set dataset.in_memory=False: they are read when they are needed."
+            ) from error
         names = dataset.class_names
         train: Source = ArraySource(
             f"{options.name} (train)", dataset.train_images, dataset.train_labels, names

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nasnet_jax.data.builtin import FakeSpec, load_digits
+from nasnet_jax.data.dataset import DifferentSizesError
 from nasnet_jax.data.sources import load_arrays, open_sources
 
 
@@ -46,7 +47,7 @@ def test_images_of_several_sizes_need_a_size(png_folder: Path, tmp_path: Path) -
     shutil.copytree(png_folder, tmp_path, dirs_exist_ok=True)
     wide = tf.io.encode_png(np.zeros((12, 40, 3), np.uint8))
     tf.io.write_file(str(tmp_path / "cat" / "9.png"), wide)
-    with pytest.raises(ValueError, match=r"differ in size.*Set dataset.image_size"):
+    with pytest.raises(DifferentSizesError, match="differ in size"):
         load_arrays(f"folder:{tmp_path}")
     assert load_arrays(f"folder:{tmp_path}", image_size=8).image_shape == (8, 8, 3)
 

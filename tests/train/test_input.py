@@ -6,6 +6,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from nasnet_jax.data.tensorflow_cpu import tf
 from nasnet_jax.inference.preprocessing import Preprocessing
@@ -43,6 +44,21 @@ def test_a_start_at_a_step_repeats_what_would_have_come(config):
     whole, resumed = steps_of(config, 4)[2:], steps_of(config, 2, start_step=2)
     for first, second in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(first["image"], second["image"])
+
+
+def test_images_of_natural_sizes_are_read_when_they_are_needed(config, tmp_path):
+    for side, name in enumerate(("cat", "dog"), start=20):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.new("RGB", (side, side)).save(tmp_path / name / f"{number}.png")
+    config.dataset.name = f"folder:{tmp_path}"
+    config.dataset.preparation = "imagenet"
+    config.dataset.channels, config.dataset.num_classes = 3, 2
+    with pytest.raises(ValueError, match=r"differ in size.*\. Set dataset.in_memory=False"):
+        open_input(config)
+    config.dataset.in_memory = False
+    (batch,) = steps_of(config, 1)
+    assert batch["image"].shape == (1, 12, 8, 8, 3)
 
 
 @pytest.mark.parametrize(
