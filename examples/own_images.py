@@ -2,9 +2,10 @@
 
     python examples/own_images.py --images=FOLDER --workdir=runs/own
 
-FOLDER has one folder for each class, with its images anywhere below it. The defaults suit a few
-thousand small images and a few hours of one accelerator; `--blocks=2 --cells=1 --filters=4
---children=4` and so on make it a matter of minutes on a laptop. Stopped, the same command goes on.
+FOLDER has one folder for each class, with its images anywhere below it, or `train` and `test` with
+these in both. The defaults suit a few thousand small images and a few hours of one accelerator;
+`--blocks=2 --cells=1 --filters=4 --children=4` and so on make it a matter of minutes on a laptop.
+Stopped, the same command goes on.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from absl import app, flags
+import ml_collections
+from absl import flags
 
-_IMAGES = flags.DEFINE_string("images", None, "Folder of images, one folder for each class.")
+from nasnet_jax import command
+
+_IMAGES = flags.DEFINE_string("images", None, "Folder of images, for example one a class.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
 _SIZE = flags.DEFINE_integer("size", 32, "Pixels of the square that the networks see.")
 _CHILDREN = flags.DEFINE_integer("children", 300, "Architectures to try.")
@@ -26,7 +30,7 @@ _FILTERS = flags.DEFINE_integer("filters", 16, "F of the children; the final net
 _REDUCTIONS = flags.DEFINE_integer("reductions", 2, "Reduction cells; each halves the map.")
 _CHILD_EPOCHS = flags.DEFINE_integer("child_epochs", 10, "Epochs of a child.")
 _EPOCHS = flags.DEFINE_integer("epochs", 100, "Epochs of the final network.")
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch, a multiple of 32.")
 _VALIDATION = flags.DEFINE_integer("validation", 500, "Images that children are scored on.")
 _PORT = flags.DEFINE_integer("port", 0, "Serve at this port when all is done; 0 does not.")
 flags.mark_flags_as_required(["images", "workdir"])
@@ -56,16 +60,19 @@ def search(images: Path, workdir: Path) -> Path:
     return workdir / "best_architecture.json"
 
 
-def train(images: Path, architecture: Path, workdir: Path) -> dict[str, object]:
-    """Trains the network of an architecture on the images; returns its summary."""
-    import nasnet_jax.train
-    from nasnet_jax.train.config import default_config
+def training_config(images: Path) -> ml_collections.ConfigDict:
+    """Returns how the final network is trained on the images.
+
+    Whatever would stop the training is raised here, before a search is paid for.
+    """
+    from nasnet_jax.data import open_sources
+    from nasnet_jax.train.config import check_config, default_config
+    from nasnet_jax.train.input import open_input
 
     config = default_config()
-    config.architecture = str(architecture)
     config.dataset.name = f"folder:{images}"
     config.dataset.image_size = _SIZE.value
-    config.dataset.num_classes = sum(entry.is_dir() for entry in images.iterdir())
+    config.dataset.num_classes = len(open_sources(config.dataset.name)[0].class_names)
     config.model.num_cells = _CELLS.value
     config.model.num_filters = 2 * _FILTERS.value
     config.model.num_reductions = _REDUCTIONS.value
@@ -73,6 +80,18 @@ def train(images: Path, architecture: Path, workdir: Path) -> dict[str, object]:
     config.batch_size = _BATCH.value
     config.aux_weight = 0.0
     config.drop_path.final_drop_prob = 0.2  # A small network on few images.
+    check_config(config)
+    open_input(config)
+    return config
+
+
+def train(
+    config: ml_collections.ConfigDict, architecture: Path, workdir: Path
+) -> dict[str, object]:
+    """Trains the network of an architecture; returns its summary."""
+    import nasnet_jax.train
+
+    config.architecture = str(architecture)
     return nasnet_jax.train.run(config, workdir)
 
 
@@ -101,13 +120,15 @@ def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
 def main(argv: list[str]) -> None:
     """Searches, trains and serves."""
     del argv
+    from nasnet_jax.paths import local_path
     from nasnet_jax.report.text import architecture_text
     from nasnet_jax.space import Architecture
 
-    images, workdir = Path(_IMAGES.value).absolute(), Path(_WORKDIR.value).absolute()
+    images, workdir = (local_path(flag.value).absolute() for flag in (_IMAGES, _WORKDIR))
+    config = training_config(images)
     best = search(images, workdir / "search")
     print(architecture_text(Architecture.load(best)))
-    summary = train(images, best, workdir / "train")
+    summary = train(config, best, workdir / "train")
     print(json.dumps(summary, indent=2))
     if _PORT.value:
         server = make_server(workdir / "train", _PORT.value)
@@ -116,4 +137,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

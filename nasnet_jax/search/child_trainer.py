@@ -64,7 +64,12 @@ def make_mesh(arch: int, data: int) -> Mesh:
       ValueError: if the devices do not fill it.
     """
     devices = find_devices()
-    if arch == -1 and len(devices) % data == 0:
+    if len(devices) % data:
+        raise ValueError(
+            f"mesh.data={data} does not divide the {len(devices)} devices that JAX sees "
+            f"({devices[0].platform}). Set it to a number that does, or to 1."
+        )
+    if arch == -1:
         arch = len(devices) // data
     if arch * data != len(devices):
         raise ValueError(

@@ -143,7 +143,7 @@ def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
         if found != options[field]:
             raise ValueError(
                 f"dataset.{field} is {options[field]}, but {train.name} has {found}. Set "
-                f"--config.dataset.{field}={found}."
+                f"dataset.{field}={found}."
             )
     if config.batch_size > len(train):
         raise ValueError(

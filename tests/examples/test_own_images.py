@@ -15,14 +15,12 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-@pytest.fixture(scope="module")
-def finished(digit_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("own")
-    done = subprocess.run(
+def start(images: Path, workdir: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [
             sys.executable,
             str(EXAMPLES / "own_images.py"),
-            f"--images={digit_images}",
+            f"--images={images}",
             f"--workdir={workdir}",
             "--size=8",
             "--blocks=2",
@@ -35,11 +33,18 @@ def finished(digit_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             "--epochs=6",
             "--batch_size=32",
             "--validation=100",
+            *options,
         ],
         capture_output=True,
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture(scope="module")
+def finished(digit_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("own")
+    done = start(digit_images, workdir)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "normal cell" in done.stdout
     return workdir
@@ -51,6 +56,15 @@ def test_it_finds_and_trains_something_that_tells_digits_apart(finished: Path) -
     assert summary["test_accuracy"] > 0.6  # Three classes.
 
 
+def test_what_would_stop_the_training_is_told_before_the_search(
+    digit_images: Path, tmp_path: Path
+) -> None:
+    done = start(digit_images, tmp_path / "own", "--batch_size=50")
+    assert done.returncode == 1 and not (tmp_path / "own").exists()
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: batch_norm.group_size (32) must be 0 or divide")
+
+
 def test_its_server_answers(finished: Path, digit_images: Path) -> None:
     spec = importlib.util.spec_from_file_location("own_images", EXAMPLES / "own_images.py")
     assert spec is not None and spec.loader is not None
@@ -58,7 +72,7 @@ def test_its_server_answers(finished: Path, digit_images: Path) -> None:
     spec.loader.exec_module(example)
     server = example.make_server(finished / "train", 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    image = next((digit_images / "zero").glob("*.png")).read_bytes()
+    image = next((digit_images / "test" / "zero").glob("*.png")).read_bytes()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     with urllib.request.urlopen(urllib.request.Request(address, data=image), timeout=60) as reply:
         answer = json.load(reply)

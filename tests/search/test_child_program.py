@@ -190,6 +190,8 @@ def test_mesh_must_fill_the_devices():
     assert dict(make_mesh(-1, 2).shape) == {"arch": len(jax.devices()) // 2, "data": 2}
     with pytest.raises(ValueError, match="mesh.arch=3 times mesh.data=1 does not make"):
         make_mesh(3, 1)
+    with pytest.raises(ValueError, match="mesh.data=3 does not divide the 4 devices"):
+        make_mesh(-1, 3)
 
 
 def test_batch_larger_than_the_training_images():
