@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 from absl import logging
@@ -71,12 +72,12 @@ def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
     found = {}
     try:
         # Without pickle, because reading one runs what it says.
-        with np.load(file, allow_pickle=False) as loaded:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as loaded:
             there = sorted(loaded)
             for name in (*NEEDED, _NAMES):
                 if name in there:
                     found[name] = loaded[name]
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{str(file)!r} is no file of arrays from np.savez, or has Python objects in place of "
             f"numbers and texts: {error}"
@@ -87,6 +88,8 @@ def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
             f"{str(file)!r} lacks {', '.join(missing)}; it needs {', '.join(NEEDED)}, and has "
             f"{', '.join(there) or 'nothing'}."
         )
+    if unused := [name for name in there if name not in found]:
+        logging.warning("arrays:%s: not used: %s.", file, ", ".join(unused))
     return found
 
 

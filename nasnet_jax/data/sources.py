@@ -48,6 +48,11 @@ def open_sources(
         ValueError: If there is no such data set or it is not for image classification.
         FileNotFoundError: If its files are missing and cannot be had.
     """
+    if test_split and not _is_tfds(name):
+        raise ValueError(
+            f"{test_split!r} is a split of TFDS, but the data set {name!r} has its own images to "
+            "test on. Leave the split out."
+        )
     if name == "digits":
         return _array_sources(builtin.load_digits())
     if name == "fake":
@@ -82,7 +87,7 @@ def open_test_source(
         from nasnet_jax.data.tfds_source import open_tfds_test
 
         return open_tfds_test(name, data_dir=data_dir or None, split=split or None)
-    return open_sources(name)[1]
+    return open_sources(name, test_split=split)[1]
 
 
 def load_arrays(

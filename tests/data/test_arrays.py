@@ -128,6 +128,27 @@ def test_what_does_not_fit_is_explained(
         load_arrays(f"arrays:{path}")
 
 
+def test_what_is_not_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_arrays(save(tmp_path / "more.npz", val_images=np.zeros(3), val_labels=np.zeros(3)))
+    assert caplog.messages == [f"arrays:{tmp_path / 'more.npz'}: not used: val_images, val_labels."]
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "compressed.npz"
+    save(path)
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **arrays)
+    contents = bytearray(path.read_bytes())
+    for cut in (10, len(contents) // 2, len(contents) - 10):
+        path.write_bytes(contents[:cut])
+        with pytest.raises(ValueError, match="no file of arrays"):
+            open_arrays(path)
+    contents[200:230] = bytes(30)
+    path.write_bytes(contents)
+    with pytest.raises(ValueError, match="no file of arrays"):
+        open_arrays(path)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file .*missing\.npz"):
         load_arrays(f"arrays:{tmp_path / 'missing.npz'}")

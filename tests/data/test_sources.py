@@ -8,7 +8,7 @@ import pytest
 
 from nasnet_jax.data.builtin import FakeSpec, load_digits
 from nasnet_jax.data.dataset import DifferentSizesError
-from nasnet_jax.data.sources import load_arrays, open_sources
+from nasnet_jax.data.sources import load_arrays, open_sources, open_test_source
 
 
 def test_digits_and_fake_by_name() -> None:
@@ -24,6 +24,22 @@ def test_the_sources_of_digits_are_its_arrays() -> None:
     images, labels = test.read(np.array([7, 3]))
     np.testing.assert_array_equal(images, digits.test_images[[7, 3]])
     np.testing.assert_array_equal(labels, digits.test_labels[[7, 3]])
+
+
+@pytest.mark.parametrize("name", ["digits", "fake", "folder:images", "arrays:file.npz"])
+def test_only_tfds_has_splits_by_name(name: str) -> None:
+    for opened in (
+        lambda: open_sources(name, test_split="train[80%:]"),
+        lambda: open_test_source(name, split="train[80%:]"),
+    ):
+        with pytest.raises(ValueError, match="is a split of TFDS, but the data set '.*' has its own"):
+            opened()
+
+
+@pytest.mark.parametrize("name", ["folder:", "arrays:"])
+def test_a_path_is_needed(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' names no path"):
+        open_sources(name)
 
 
 def test_an_integer_enlargement_keeps_the_mean() -> None:

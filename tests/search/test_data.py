@@ -22,6 +22,14 @@ def test_the_size_that_brings_images_together_is_asked_for(tmp_path: Path) -> No
     assert load_data(config).image_shape == (16, 16, 3)
 
 
+def test_the_split_to_test_on_is_configured() -> None:
+    config = default_config()
+    config.dataset.name = "digits"
+    config.dataset.test_split = "train[80%:]"
+    with pytest.raises(ValueError, match="'train.80%:.' is a split of TFDS"):
+        load_data(config)
+
+
 def test_what_is_made_up_is_what_is_configured() -> None:
     config = default_config()
     config.dataset.name = "fake"
