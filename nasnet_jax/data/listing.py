@@ -87,8 +87,8 @@ class Listing:
             images += (*inner.images, *self._note(inner))
         if not images:
             raise ValueError(
-                f"Folder {str(place.path)!r} should hold the images of a class, but it has none "
-                f"that end in {', '.join(IMAGE_SUFFIXES)}."
+                f"Folder {str(place.path)!r} should hold the images of a class, but no file in it "
+                "is called like one (.jpg, .png, .tiff, .webp, ...). Remove it, or add images."
             )
         return sorted(images)
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import features
+from PIL import Image
 
-_ALWAYS = (
-    *(".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
-    *(".ppm", ".tga", ".tif", ".tiff"),
-)
-_IF_INSTALLED = {"avif": (".avif",), "jpg_2000": (".j2k", ".jp2"), "webp": (".webp",)}
-"""Pillow may be built without these decoders."""
+from nasnet_jax.data.image_file import FORMATS
+
+Image.init()  # Or Pillow knows only those formats of which it has met a file.
 
 IMAGE_SUFFIXES = tuple(
-    sorted(
-        (
-            *_ALWAYS,
-            *(end for name, ends in _IF_INSTALLED.items() if features.check(name) for end in ends),
-        )
-    )
+    sorted(end for end, name in Image.registered_extensions().items() if name in FORMATS)
 )
 """The suffixes of the files that can be read, in small letters."""
 

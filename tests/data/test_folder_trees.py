@@ -37,6 +37,7 @@ class Class:
     linked_folder: int
     hidden_folder: str | None
     link_back: bool
+    is_link: bool
 
     @property
     def number(self) -> int:
@@ -56,6 +57,7 @@ classes = st.builds(
     linked_folder=st.integers(0, 2),
     hidden_folder=st.none() | st.sampled_from(HIDDEN_FOLDERS),
     link_back=st.booleans(),
+    is_link=st.booleans(),
 )
 
 
@@ -67,6 +69,9 @@ def write(root: Path, outside: Path, content: dict[str, Class]) -> None:
     """Writes the folders of classes; what links lead to lies outside of the data set."""
     for name, one in content.items():
         folder = root / name
+        if one.is_link:
+            root.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(tempfile.mkdtemp(dir=outside))
         for inner, ends in one.images.items():
             (folder / inner).mkdir(parents=True, exist_ok=True)
             for number, end in enumerate(ends):
