@@ -14,6 +14,10 @@ from absl import app, flags, logging
 
 from nasnet_jax.command_line import parse_command_line
 
+# Before any library loads TensorFlow: warnings and errors only, and none of its notes on oneDNN.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, and `PIPE_CLOSED` after `| head`: 128 and the signal's number."""
 PIPE_CLOSED = 141

@@ -5,7 +5,6 @@ python -m nasnet_jax.compile_check --config=configs/search_cifar10.py --topology
 
 from __future__ import annotations
 
-import os
 import sys
 
 from absl import app, flags
@@ -13,8 +12,6 @@ from ml_collections import config_flags
 
 from nasnet_jax import command
 from nasnet_jax.command_line import config_value
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a search or a training.")
 _TOPOLOGY = flags.DEFINE_string(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 
 from absl import app, flags
 from ml_collections import config_flags
 
 from nasnet_jax import command
 from nasnet_jax.command_line import config_value
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a training.")
 _ARCHITECTURE = flags.DEFINE_string(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 
 from absl import app, flags
 
 from nasnet_jax import command
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A model's folder, or the workdir of a training or a search.", required=True

@@ -7,13 +7,9 @@ Cadene's .safetensors or .pth, or a TF-slim checkpoint (model.ckpt). DIR becomes
 
 from __future__ import annotations
 
-import os
-
 from absl import app, flags
 
 from nasnet_jax import command
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _SOURCE = flags.DEFINE_enum(
     "source", None, ["keras", "timm", "cadene", "slim"], "Who published the weights."

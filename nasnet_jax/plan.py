@@ -5,15 +5,11 @@ python -m nasnet_jax.plan --config=configs/search_cifar10.py --topology=v5e-256 
 
 from __future__ import annotations
 
-import os
-
 from absl import app, flags
 from ml_collections import config_flags
 
 from nasnet_jax import command
 from nasnet_jax.command_line import config_value
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a search or a training.")
 _TOPOLOGY = flags.DEFINE_string(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nasnet_jax.cores import usable_cores
@@ -39,6 +41,18 @@ def use_every_core() -> None:
 
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+@contextlib.contextmanager
+def single_precision() -> Iterator[None]:
+    """Computes in 32 bits inside the block, as everywhere, whatever `JAX_ENABLE_X64` says.
+
+    Also a decorator.
+    """
+    import jax
+
+    with jax.enable_x64(False):
+        yield
 
 
 def find_devices(*, local: bool = False) -> list[jax.Device]:

@@ -10,8 +10,6 @@ from PIL import Image
 
 from nasnet_jax import command
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 _NAME = flags.DEFINE_string(
     "name", None, "digits, fake, folder:PATH, arrays:FILE or a name of TFDS."
 )

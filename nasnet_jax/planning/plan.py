@@ -25,6 +25,7 @@ from nasnet_jax.planning.speed import (
 )
 from nasnet_jax.planning.topology import Topology
 from nasnet_jax.planning.work import child_work
+from nasnet_jax.platform import single_precision
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.space import choices, cost, sample_architecture
@@ -226,6 +227,7 @@ def training_text(
     return "\n".join(f"{name:<18}{value}" for name, value in rows)
 
 
+@single_precision()
 def calibrate(
     config: ml_collections.ConfigDict, size: SearchSize
 ) -> tuple[Speed, list[tuple[Measurement, float]]]:

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from nasnet_jax.memory import explained_memory
+from nasnet_jax.platform import single_precision
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
@@ -51,6 +52,7 @@ class Progress:
     best_reward: float | None
 
 
+@single_precision()
 @explained_memory(SAVES_MEMORY)
 def run(
     config: ml_collections.ConfigDict,

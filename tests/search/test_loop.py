@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import ml_collections
 import pytest
 
@@ -32,18 +33,21 @@ def test_results_agree_with_each_other(finished: Path, history_rows: Rows) -> No
     assert best == Architecture.from_one_line(winner["architecture"])
 
 
-@pytest.mark.parametrize("children", [1, 4])
+# JAX_ENABLE_X64, for other code of the process, changes nothing.
+@pytest.mark.parametrize(("children", "double_precision"), [(1, True), (4, False)])
 def test_as_many_children_as_were_asked_for(
     finished: Path,
     tiny_config: ml_collections.ConfigDict,
     history_rows: Rows,
     tmp_path: Path,
     children: int,
+    double_precision: bool,
 ) -> None:
     """Batches have three: one child is a part of the first, four end in a part of the second."""
     tiny_config.num_children = children
     tiny_config.rerank.top_k = 0
-    summary = run(tiny_config, tmp_path)
+    with jax.enable_x64(double_precision):
+        summary = run(tiny_config, tmp_path)
     assert summary["children"] == children and summary["finished"]
     expected = [row | {"rerank_reward": ""} for row in history_rows(finished)[:children]]
     assert history_rows(tmp_path) == expected
