@@ -17,7 +17,7 @@ _DATASET = flags.DEFINE_string(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TFDS's prepared data sets.")
 _SPLIT = flags.DEFINE_string(
-    "split", None, "TFDS's split; by default `test`, or `validation` without it."
+    "split", None, "TFDS's split, or a part of one; by default what a training tests on."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images at a time, on all devices together.")
 _JSON = flags.DEFINE_bool("json", False, "Whether to print JSON.")

@@ -20,6 +20,7 @@ from absl import app, flags
 from environment import environment_python
 
 from nasnet_jax import command
+from nasnet_jax.paths import local_path
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> None:
     unknown = [peer for peer in _PEERS.value if peer not in PEERS]
     if unknown:
         raise app.UsageError(f"There is no peer {unknown[0]!r}; there are {', '.join(PEERS)}.")
-    folder = pathlib.Path(_FOLDER.value).absolute()
+    folder = local_path(_FOLDER.value).absolute()
     rows = [row for peer in _PEERS.value for row in compare(peer, folder)]
     (folder / "parity.json").write_text(json.dumps(rows, indent=2) + "\n")
     print(f"\n{'peer':<14} {'compared':<26} {'size':>5} {'difference':>11}")

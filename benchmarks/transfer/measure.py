@@ -17,6 +17,7 @@ from typing import Any
 import ml_collections
 from absl import app, flags
 
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.train.config import default_config
 from nasnet_jax.train.loop import run
@@ -95,7 +96,7 @@ def main(argv: list[str]) -> None:
                     if name in found:
                         continue
                     config = training_config(dataset, architecture, drop, seed)
-                    folder = pathlib.Path(_FOLDER.value) / name.replace("/", "_").replace(" ", "_")
+                    folder = local_path(_FOLDER.value) / name.replace("/", "_").replace(" ", "_")
                     summary = run(config, folder)
                     found[name] = {
                         "dataset": dataset,
