@@ -13,6 +13,7 @@ or 128 plus the number of the signal that ended it. It needs the standard librar
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import signal
@@ -54,7 +55,9 @@ class LocalPod:
 
     def run(self) -> int:
         """Starts all, waits for all, and returns the exit status."""
-        earlier = {number: signal.signal(number, self._forward) for number in FORWARDED}
+        # What the pod was started to ignore, as by nohup, its processes ignore as well.
+        heeded = [n for n in FORWARDED if signal.getsignal(n) is not signal.SIG_IGN]
+        earlier = {number: signal.signal(number, self._forward) for number in heeded}
         try:
             for number, environment in enumerate(self._environments):
                 self._start(number, environment)
@@ -93,7 +96,13 @@ class LocalPod:
 
     def _print(self, line: str) -> None:
         with self._writing:
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                # The terminal is closed. The processes still save, and must not wait to be read.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self._send(number)

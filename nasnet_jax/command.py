@@ -66,7 +66,8 @@ def ending_for_people() -> Iterator[None]:
         if isinstance(error, BrokenPipeError) and _is_ours(error):
             _end("", PIPE_CLOSED)
         if hasattr(error, "exit_status"):
-            _end(f"{error} The same command resumes it.", error.exit_status)
+            # All processes of a pod come here, and end in order.
+            _end(f"{error} The same command resumes it.", error.exit_status, together=True)
         if _is_of_pod(error):
             from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
 
@@ -88,8 +89,8 @@ def _shows_traceback() -> bool:
     return flags.FLAGS.is_parsed() and bool(_TRACEBACK.value)
 
 
-def _end(text: str, status: int) -> NoReturn:
-    """Prints the text and ends; a process of a pod without waiting for the others."""
+def _end(text: str, status: int, *, together: bool = False) -> NoReturn:
+    """Prints the text and ends; a process of a pod does not wait for the others, if not `together`."""
     if text:
         print(text, file=sys.stderr, flush=True)
     try:
@@ -97,7 +98,7 @@ def _end(text: str, status: int) -> NoReturn:
     except OSError:
         # Or Python would try again, and say so in five lines.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if _in_pod():
+    if _in_pod() and not together:
         os._exit(status)
     sys.exit(status)
 

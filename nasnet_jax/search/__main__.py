@@ -20,6 +20,9 @@ def main(argv: list[str]) -> None:
     """Parses the command line and runs the search."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.starting import Start
+
+    start = Start()
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
@@ -28,7 +31,8 @@ def main(argv: list[str]) -> None:
 
     config = config_value(_CONFIG)
     workdir = str(absolute_workdir(str(_WORKDIR.value)))
-    distributed.initialize()
+    if distributed.initialize():
+        start.join_pod()
     import jax
 
     from nasnet_jax.report.run import load_runs
@@ -50,7 +54,7 @@ def main(argv: list[str]) -> None:
         )
 
     with contextlib.closing(line):
-        summary = run(config, workdir, on_progress=on_progress)
+        summary = run(config, workdir, on_progress=on_progress, on_begin=start.end)
     if jax.process_index() > 0:
         return
     best = Architecture.load(os.path.join(workdir, BEST_FILE))

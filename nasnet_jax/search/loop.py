@@ -59,6 +59,7 @@ def run(
     workdir: str | os.PathLike[str],
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Runs a search, or resumes it from the last batch that was finished.
 
@@ -68,6 +69,7 @@ def run(
         `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files,
         checkpoints, and at the end in `model` the winner with its weights.
       on_progress: told after every compiled call.
+      on_begin: told after compiling, before which the end of the process would lose nothing.
 
     Returns:
       What is in `summary.json`.
@@ -113,6 +115,7 @@ def run(
         search.seconds["data"] = time.time() - started
         with search.timed("compile"):
             trainer.compile()
+        on_begin()
         search.search()
         search.rerank()
         diverged: FloatingPointError | None = None

@@ -17,6 +17,9 @@ def main(argv: list[str]) -> None:
     """Parses the command line and trains."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    from nasnet_jax.starting import Start
+
+    start = Start()
     from nasnet_jax.platform import use_every_core
 
     use_every_core()
@@ -25,7 +28,8 @@ def main(argv: list[str]) -> None:
 
     config = config_value(_CONFIG)
     workdir = str(absolute_workdir(str(_WORKDIR.value)))
-    distributed.initialize()
+    if distributed.initialize():
+        start.join_pod()
     import jax
 
     from nasnet_jax.train.loop import Progress, run
@@ -47,7 +51,7 @@ def main(argv: list[str]) -> None:
             flush=True,
         )
 
-    summary = run(config, workdir, on_progress=on_progress)
+    summary = run(config, workdir, on_progress=on_progress, on_begin=start.end)
     if jax.process_index() > 0:
         return
     print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -90,11 +90,38 @@ class Evaluator:
             network = nnx.merge(graph, parameters, statistics)
             return batch_sums(network(batch["image"]), batch["label"], batch["mask"])
 
-        self._sums: Callable[..., dict[str, jax.Array]] = jax.jit(
+        self._sums = jax.jit(
             sums,
             in_shardings=(replicated, replicated, self._by_example),
             out_shardings=replicated,
         )
+
+    def compile(
+        self,
+        parameters: nnx.State,
+        statistics: nnx.State,
+        *,
+        batch_size: int,
+        image_shape: tuple[int, ...],
+    ) -> None:
+        """Compiles what `__call__` with such arguments would compile at its first batch.
+
+        Args:
+            parameters: Of the network.
+            statistics: Of its batch normalizations.
+            batch_size: Of all processes together.
+            image_shape: `(height, width, channels)`.
+        """
+
+        def batch_of(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((batch_size, *shape), dtype, sharding=self._by_example)
+
+        batch = {
+            "image": batch_of(image_shape, np.float32),
+            "label": batch_of((), np.int32),
+            "mask": batch_of((), np.bool_),
+        }
+        self._sums.lower(parameters, statistics, batch).compile()
 
     def __call__(
         self, parameters: nnx.State, statistics: nnx.State, batches: Iterable[Batch]

@@ -82,6 +82,7 @@ def run(
     workdir: str | os.PathLike[str],
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Trains an architecture, or goes on from the last checkpoint.
 
@@ -92,6 +93,7 @@ def run(
         workdir: Gets `config.json`, `architecture.json`, `parameters.txt`, `summary.json`,
             TensorBoard's files, checkpoints, and in `model` the trained network.
         on_progress: Told after every `config.log_steps` steps and after every evaluation.
+        on_begin: Told after compiling, before which the end of the process would lose nothing.
 
     Returns:
         What is in `summary.json`.
@@ -150,6 +152,7 @@ def run(
                 writer=writer,
                 signals=signals,
                 on_progress=on_progress,
+                on_begin=on_begin,
             )
             state = checkpoints.restore()
             if state is None:
@@ -201,6 +204,7 @@ class Training:
         writer: metric_writers.MetricWriter,
         signals: Preemption,
         on_progress: Callable[[Progress], None],
+        on_begin: Callable[[], None],
     ) -> None:
         self.step = 0
         self.loss: float | None = None
@@ -216,6 +220,7 @@ class Training:
         self._writer = writer
         self._signals = signals
         self._on_progress = on_progress
+        self._on_begin = on_begin
         self._pace = Pace()
         total = program.total_steps
         self._hooks: list[Callable[[int], Any]] = [
@@ -248,6 +253,13 @@ class Training:
                 )
             )
         evaluation: Evaluation | None = None
+        # All that takes long to compile, before there are steps to lose.
+        preprocessing = self._data.preprocessing
+        self._evaluator.compile(
+            *self._program.served(state),
+            batch_size=self._config.batch_size,
+            image_shape=(*preprocessing.image_size, preprocessing.channels),
+        )
         batches = self._data.train_batches(self._config, start_step=self.step)
 
         def put(batch: dict[str, Any]) -> dict[str, jax.Array]:
@@ -263,7 +275,9 @@ class Training:
                 )
                 self.step += 1
                 # One step behind, so that the devices always have work.
-                if earlier is not None:
+                if earlier is None:
+                    self._on_begin()
+                else:
                     self._check(self.step - 1, earlier)
                 evaluation = self._after_step(state, metrics, feed)
         self.seconds = time.time() - begun
