@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from terminals import in_terminal
 
 LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local_pod.py"
 
@@ -91,12 +92,12 @@ def test_processes_deaf_to_sigterm_are_killed():
     assert "SIGKILL to the processes that are left" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_reach_every_process(number):
     code = (
         "import os, signal, sys, time\n"
         "def handle(number, frame): print('got', number); sys.exit(75)\n"
-        "for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, handle)\n"
+        "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, handle)\n"
         "print('ready')\n"
         "time.sleep(60)"
     )
@@ -110,6 +111,37 @@ def test_signals_reach_every_process(number):
     assert sorted(line for line in rest.splitlines() if "got" in line) == [
         f"[{process}] got {int(number)}" for process in range(3)
     ]
+
+
+@pytest.mark.timeout(60)
+def test_processes_end_in_order_when_the_terminal_is_closed(tmp_path):
+    """They may write more than a pipe holds, which nobody reads any more."""
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "def handle(number, frame):\n"
+        "    print('x' * 2**20)\n"
+        f"    pathlib.Path({str(tmp_path)!r}, os.environ['JAX_PROCESS_ID']).touch()\n"
+        "    os._exit(75)\n"
+        "signal.signal(signal.SIGHUP, handle)\n"
+        "print('ready')\n"
+        "time.sleep(60)"
+    )
+    with in_terminal(pod(code=code, processes=2)) as (launcher, terminal):
+        terminal.read_until("ready\r\n", 2)
+        terminal.close()
+        assert launcher.wait(timeout=30) == 75
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+@pytest.mark.timeout(60)
+def test_what_nohup_ignores_is_not_passed_on():
+    code = "import time; print('ready'); time.sleep(3); print('done')"
+    command = ["nohup", *pod(code=code, processes=1)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert "ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "done" in process.stdout.read()
+    assert process.returncode == 0
 
 
 def test_output_held_open_in_the_background_does_not_keep_the_pod():

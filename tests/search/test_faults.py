@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
     # The re-ranking comes after the search.
     undisturbed = [row | {"rerank_reward": ""} for row in history_rows(finished)]
     assert done[: len(undisturbed)] == undisturbed[: len(done)]
+
+
+@pytest.mark.timeout(120)
+def test_a_signal_while_compiling_is_answered_at_once(tiny_file: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    search = ["env", "JAX_ENABLE_COMPILATION_CACHE=false", *command(tiny_file, workdir)]
+    with started(search, until=(workdir / "config.json").exists, limit=60) as process:
+        time.sleep(2)  # It compiles for longer.
+        told = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == EXIT_CODE, output[-3000:]
+    assert time.monotonic() - told < 5
+    assert output.endswith("The run was ended by SIGINT. The same command resumes it.\n")
+    assert {path.name for path in workdir.rglob("*") if path.is_file()} == {"config.json", "run.lock"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import jax
 import ml_collections
 import pytest
 
+from nasnet_jax.lock import LOCK_FILE, locked
 from nasnet_jax.search.loop import Progress, run
 from nasnet_jax.space import Architecture
 
@@ -53,6 +55,14 @@ def test_as_many_children_as_were_asked_for(
     assert history_rows(tmp_path) == expected
 
 
+def test_a_workdir_in_use_is_refused_and_left_alone(
+    tiny_config: ml_collections.ConfigDict, tmp_path: Path
+) -> None:
+    with locked(tmp_path), pytest.raises(ValueError, match="is in use by another run, process"):
+        run(tiny_config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
+
+
 class Stopped(Exception):
     """Stands for whatever ends a process in the middle of a call."""
 
@@ -65,6 +75,7 @@ def test_interrupted_search_resumes_to_the_same_history(
     tmp_path: Path,
     call: int,
 ) -> None:
+    """In another thread than the main one, too, which cannot handle signals."""
     calls = 0
 
     def stop(progress: Progress) -> None:
@@ -75,7 +86,8 @@ def test_interrupted_search_resumes_to_the_same_history(
 
     with pytest.raises(Stopped):
         run(tiny_config, tmp_path, on_progress=stop)
-    run(tiny_config, tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run, tiny_config, tmp_path).result()["finished"]
     assert history_rows(tmp_path) == history_rows(finished)
 
 

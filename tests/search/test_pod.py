@@ -75,6 +75,29 @@ def told_to_end(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return workdir
 
 
+def files(workdir: Path) -> set[str]:
+    """What is in a workdir, without empty folders."""
+    return {str(path.relative_to(workdir)) for path in workdir.rglob("*") if path.is_file()}
+
+
+@pytest.mark.timeout(120)
+def test_a_signal_to_one_process_ends_a_pod_that_compiles(tiny_file: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    command = search_command(tiny_file, workdir, processes=2, devices=1, children=ENDLESS)
+    uncached = ["env", "JAX_ENABLE_COMPILATION_CACHE=false", *command]
+    with started(uncached, until=(workdir / "config.json").exists, limit=60) as pod:
+        time.sleep(2)
+        told = time.monotonic()
+        os.kill(member(pod, 1), signal.SIGTERM)
+        output, _ = pod.communicate(timeout=60)
+        assert pod.returncode == EXIT_CODE, output[-3000:]
+    # Of which the last process takes two on purpose.
+    assert time.monotonic() - told < 15
+    for number in (0, 1):
+        assert f"[{number}] The run was ended by SIGTERM to a process of the pod." in output
+    assert files(workdir) == {"config.json", "run.lock"}
+
+
 @pytest.mark.timeout(600)
 def test_first_batch_is_that_of_one_process(
     told_to_end: Path, finished: Path, history_rows: Rows
@@ -153,9 +176,10 @@ def test_four_processes_go_on_with_the_search_of_two(
     command = search_command(tiny_file, workdir, processes=4, devices=1, children=ENDLESS)
     until = has_children(workdir, len(before) + 1)
     with started(command, until=until, limit=LIMIT) as pod:
-        # To the first alone; in the fixture it is the other one.
-        os.kill(member(pod, 0), signal.SIGTERM)
+        # To the first alone; in the fixture it is the other one, and another signal.
+        os.kill(member(pod, 0), signal.SIGHUP)
         output, _ = pod.communicate(timeout=LIMIT)
         assert pod.returncode == EXIT_CODE, output[-3000:]
+        assert "[0] The run was ended by SIGHUP. The same command resumes it." in output
     after = history_rows(workdir)
     assert after[: len(before)] == before and len(after) > len(before)

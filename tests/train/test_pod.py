@@ -156,15 +156,18 @@ def test_two_processes_train_as_one_does_on_as_many_devices(
 
 
 @pytest.mark.timeout(300)
-def test_the_same_command_goes_on_after_a_signal(
+def test_the_same_command_goes_on_and_ctrl_c_ends_it_in_order(
     told_to_end: Path, alone: Path, model: Path, goal: int, tmp_path: Path
 ) -> None:
     workdir = shutil.copytree(told_to_end, tmp_path / "run")
     command = train_command(workdir, model)
     with started(command, until=saved(workdir, goal), limit=LIMIT) as pod:
-        pod.terminate()
+        pod.send_signal(signal.SIGINT)
         output, _ = pod.communicate(timeout=LIMIT)
     assert pod.returncode == EXIT_CODE, output[-3000:]
+    assert "Traceback" not in output
+    for number in (0, 1):
+        assert f"[{number}] The run was ended by SIGINT. The same command resumes it." in output
     assert f"[0] step {EPOCH}/" not in output
     assert_same_training(workdir, alone, goal, goal)
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from flax import nnx
 
 from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.lock import LOCK_FILE, locked
 from nasnet_jax.preemption import Preempted
 from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config, run
@@ -113,6 +116,23 @@ def test_after_a_signal_it_goes_on_to_the_same_bits(finished, tmp_path):
         checkpoint_of(folder, STEPS),
         checkpoint_of(tmp_path / "b", STEPS),
     )
+
+
+def test_it_runs_in_another_thread(finished, tmp_path):
+    """And goes on with what an earlier session has left."""
+    shutil.copytree(finished[0], tmp_path / "a")
+    shutil.rmtree(tmp_path / "a" / "checkpoints" / str(STEPS))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        config = make_config()
+        config.profile = True
+        summary = pool.submit(run, config, tmp_path / "a").result()
+    assert summary["test_accuracy"] == finished[1]["test_accuracy"]
+
+
+def test_a_workdir_in_use_is_refused_and_left_alone(tmp_path):
+    with locked(tmp_path), pytest.raises(ValueError, match="is in use by another run, process"):
+        run(make_config(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
 
 
 def test_nan_ends_the_run_and_is_never_saved(tmp_path):
