@@ -24,11 +24,21 @@ def parse_command_line(argv: Sequence[str]) -> list[str]:
         The words that are no flags, the program's name first.
     """
     try:
-        return flags.FLAGS([_with_home(word) for word in argv])
+        words = flags.FLAGS([_with_home(word) for word in argv])
+        _refuse_empty()
+        return words
     except Exception as error:  # noqa: BLE001
         if "--traceback" in argv:
             traceback.print_exc()
         sys.exit(f"Error: {_problem(error, argv)}")
+
+
+def _refuse_empty() -> None:
+    """Refuses `--workdir=`, as a variable makes that is not set; fields of a configuration may be ''."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present and flag.default is None and flag.value == "":
+            raise flags.ValidationError(f"--{name} is empty: give it a value or leave it out.")
 
 
 def _with_home(word: str) -> str:

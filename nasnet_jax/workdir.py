@@ -24,8 +24,10 @@ def absolute_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """The folder of a run, wherever the process may go later.
 
     Raises:
-      ValueError: if it is an address such as `gs://`, which would become a folder on this machine.
+      ValueError: if it is empty, or an address such as `gs://`, which would become a folder here.
     """
+    if not os.fspath(workdir):
+        raise ValueError("The workdir is an empty text. Name a folder.")
     if "://" in os.fspath(workdir):
         raise ValueError(
             f"The workdir {os.fspath(workdir)!r} is no folder. A run writes into a local or mounted "

@@ -73,6 +73,8 @@ def lines_and_answers() -> dict[str, tuple[Line, str]]:
     add("folder", (search, "--config=/", *words[1:]), "Is a directory: '/'")
     add("text for a number", (search, *words, "--config.seed=x"), "--config.seed=x: invalid literal")
     add("number for a part", (search, *words, "--config.child=3"), "--config.child=3")
+    add("empty workdir", (search, words[0], "--workdir="), "--workdir is empty")
+    add("empty output", ("nasnet_jax.draw", "nasnet_a", "--output="), "--output is empty")
     add("no workdir", (search, *words[:1]), "--workdir must have a value")
     for name, value in (("JAX_NUM_CPU_DEVICES", "0"), ("JAX_NUM_CPU_DEVICES", "x"), ("NPROC", "-1")):
         answer = f"{name} must be a whole number from 1 to 4096, but it is {value!r}"

@@ -27,6 +27,11 @@ def test_a_folder_stays_the_same_wherever_the_process_goes(
     assert absolute_workdir("runs/../run") == tmp_path / "run"
 
 
+def test_an_empty_workdir_is_not_the_current_folder() -> None:
+    with pytest.raises(ValueError, match="empty text"), claim_workdir("", ml_collections.ConfigDict()):
+        pass
+
+
 def test_a_second_run_in_a_workdir_is_refused(tmp_path: Path) -> None:
     config = ml_collections.ConfigDict({"seed": 1})
     with (
