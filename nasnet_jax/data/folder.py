@@ -21,6 +21,10 @@ _SIZES = 50_000
 """Files whose sizes are looked up for `FileSource.identity`; those of a million take seconds."""
 
 
+Classes = dict[str, list[Path]]
+"""The images of each class."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileSource:
     """Image files, each with a label.
@@ -104,10 +108,6 @@ def open_folder(
     return _file_source(train, f"{name} (train)"), _file_source(test, f"{name} (test)")
 
 
-Classes = dict[str, list[Path]]
-"""The images of each class."""
-
-
 def _look_through(place: Place, role: str | None) -> list[Place]:
     """Goes down while there is one folder that holds folders; returns the way, its end last.
 
@@ -139,8 +139,8 @@ def _find_splits(place: Place, listing: Listing) -> tuple[Place, Place] | None:
     where = f"Folder {str(place.path)!r} has {_names(named)}"
     if not roles["train"]:
         raise ValueError(
-            f"{where}, which are names of splits, but none named 'train' beside. Name the folder of "
-            "the training images so; if these are classes, give them other names."
+            f"{where}, as splits are called, but none named 'train'. Call the folder of the training "
+            "images so; if these are classes, give them other names."
         )
     train_way = _look_through(place.enter(_only(roles["train"], place)), "train")
     classes = {alike(folder.name) for folder in train_way[-1].folders}
@@ -222,7 +222,7 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
-def _file_source(classes: dict[str, list[Path]], name: str) -> FileSource:
+def _file_source(classes: Classes, name: str) -> FileSource:
     counts = [len(files) for files in classes.values()]
     return FileSource(
         name=name,
