@@ -41,7 +41,7 @@ RANGES = {
     "model.num_reductions": ranges.REDUCTIONS,
     "model.stem_multiplier": ranges.Range(0, 1000, above=True),
     "drop_path.final_drop_prob": ranges.SHARE,
-    "batch_norm.decay": ranges.SHARE,
+    "batch_norm.decay": ranges.Range(0, 1),  # 1 keeps those of the model in `init_from`.
     "batch_norm.epsilon": ranges.Range(0, 1),
     "batch_norm.group_size": ranges.COUNT_OR_NONE,
     "optimizer.learning_rate": ranges.RATE,
