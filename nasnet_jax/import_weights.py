@@ -1,7 +1,8 @@
 """Imports: `python -m nasnet_jax.import_weights --source=keras --weights=FILE --output=DIR`.
 
-FILE holds the published weights of NASNet-A Mobile or Large: Keras' .h5 or .weights.h5, timm's or
-Cadene's .safetensors or .pth, or a TF-slim checkpoint (model.ckpt). DIR becomes a model that
+FILE holds the published weights of NASNet-A Mobile or Large, or what a training made of them: Keras'
+.h5, .keras or .weights.h5, timm's or Cadene's .safetensors or .pth, or a TF-slim checkpoint
+(model.ckpt). DIR becomes a model that
 `python -m nasnet_jax.predict --checkpoint=DIR IMAGE` and `nasnet_jax.load(DIR)` take.
 """
 

@@ -68,7 +68,7 @@ def read(file: pathlib.Path) -> Tensors:
     """
     if file.suffix == ".keras":
         return _zipped(file)
-    if file.suffix in hdf5.ENDINGS or file.is_file():
+    if file.suffix in hdf5.ENDINGS or (file.is_file() and file.suffix != tf_checkpoint.ENDING):
         return hdf5.read(file, _content)
     return tf_checkpoint.read(tf_checkpoint.find(file))
 

@@ -6,6 +6,7 @@ import pathlib
 
 from nasnet_jax.inference.published.source import Tensors
 
+ENDING = ".index"
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _IN_SAVED_MODEL = "variables"
 
@@ -27,7 +28,7 @@ def find(file: pathlib.Path) -> pathlib.Path:
                 f"{str(file)!r} holds {len(found)} checkpoints (.index files). Name one of them."
             )
         file = found[0]
-    prefix = file.with_suffix("") if file.suffix == ".index" else file
+    prefix = file.with_suffix("") if file.suffix == ENDING else file
     if not prefix.with_name(prefix.name + ".index").is_file():
         raise FileNotFoundError(
             f"There is no checkpoint {str(prefix)!r}: {prefix.name}.index is missing."

@@ -108,7 +108,7 @@ def test_keras_weights_in_tensorflow_s_format(made_up: ModuleType, tmp_path: Pat
         holder.value = tf.Variable(made_up.tensor(name, shape), name=name)
         root.layers.append(holder)
     tf.train.Checkpoint(model=root, step=tf.Variable(3)).write(str(tmp_path / "weights"))
-    for named in (tmp_path / "weights", tmp_path):
+    for named in (tmp_path / "weights", tmp_path / "weights.index", tmp_path):
         assert_made_up(keras.read(named), KERAS_SHAPES, made_up)
 
 
