@@ -23,7 +23,7 @@ from nasnet_jax.planning.topology import Topology
 from nasnet_jax.platform import find_devices
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.space import Architecture
-from nasnet_jax.train.config import config_architecture
+from nasnet_jax.train.config import check_config, config_architecture
 from nasnet_jax.train.program import TrainProgram, fitting_batches
 
 _LIBTPU = {
@@ -141,6 +141,7 @@ def lower_training(config: ml_collections.ConfigDict, devices: Sequence[Any]) ->
     Raises:
         ValueError: If the batch cannot be dealt evenly to the devices.
     """
+    check_config(config)
     config = config.copy_and_resolve_references()
     if config.dtype == "auto":
         # What `auto` means on the devices, which need not be this machine's.

@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from nasnet_jax.planning.data_size import data_size
 from nasnet_jax.planning.schedule import Schedule, deal_by_cost, run_rows
 from nasnet_jax.planning.search_size import SearchSize, search_size
 from nasnet_jax.planning.speed import (
@@ -29,7 +30,7 @@ from nasnet_jax.platform import single_precision
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.space import choices, cost, sample_architecture
-from nasnet_jax.train.config import config_architecture, config_macro
+from nasnet_jax.train.config import check_config, config_architecture, config_macro
 
 SIMULATED_BATCHES = 20
 PAPER_CHILDREN = 20_000
@@ -205,10 +206,11 @@ def training_text(
     """What a training would take by the data sheet; its input pipeline is not considered."""
     if topology.chip is None:
         raise ValueError("A training is planned for a chip, not for local: give --topology.")
+    check_config(config)
     macro, devices = config_macro(config), topology.num_devices
     architecture = config_architecture(config)
     counted = cost(architecture, macro)
-    images = config.epochs * _training_images(config)
+    images = config.epochs * data_size(config.dataset).num_train
     speed = data_sheet_speed(topology.chip, num_filters=macro.num_filters)
     once = speed.seconds_per_image(child_work(architecture, macro))
     # With remat the forward pass is computed twice.
@@ -268,21 +270,6 @@ def search_speed(config: ml_collections.ConfigDict, topology: Topology) -> Speed
         num_filters=config.child.num_filters,
         bytes_of_number=2 if config.child.bfloat16 else 4,
     )
-
-
-def _training_images(config: ml_collections.ConfigDict) -> int:
-    """Images of an epoch; of data sets that are not well known they have to be read."""
-    known = {"cifar10": 50_000, "cifar100": 50_000, "imagenet2012": 1_281_167}
-    if config.dataset.name in known:
-        return known[config.dataset.name]
-    from nasnet_jax.data.sources import open_sources
-
-    train, _ = open_sources(
-        config.dataset.name,
-        data_dir=config.dataset.data_dir or None,
-        test_split=config.dataset.test_split,
-    )
-    return len(train)
 
 
 def _mean(schedules: list[Schedule]) -> Schedule:

@@ -6,15 +6,9 @@ import dataclasses
 
 import ml_collections
 
-from nasnet_jax.search.config import search_macro
-from nasnet_jax.search.data import load_data
+from nasnet_jax.planning.data_size import data_size
+from nasnet_jax.search.config import check_config, search_macro
 from nasnet_jax.space import Macro
-
-_KNOWN = {
-    "cifar10": ((32, 32, 3), 50_000, 10),
-    "cifar100": ((32, 32, 3), 50_000, 100),
-}
-"""Image shape, training images and classes of data sets that need not be there for a plan."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +31,25 @@ class SearchSize:
 
 
 def search_size(config: ml_collections.ConfigDict) -> SearchSize:
-    """Works the sizes out; reads the data set only if it is none of the well-known ones.
+    """Works the sizes out, without the images.
 
     Raises:
-        ValueError: If the configuration does not fit the data set.
-        FileNotFoundError: If a data set has to be read and is not there.
+        ValueError: If the configuration cannot work, or does not fit the data set.
+        FileNotFoundError: If the data set has to be looked at and is not there.
     """
-    name, size = config.dataset.name, config.dataset.image_size or None
-    if name in _KNOWN:
-        (height, width, channels), images, classes = _KNOWN[name]
-        shape = (size or height, size or width, channels)
-    else:
-        dataset = load_data(config)
-        shape, classes = dataset.image_shape, dataset.num_classes
-        images = len(dataset.train_labels)
-    validation, batch = config.dataset.num_validation, config.child.batch_size
-    if images - validation < batch:
+    check_config(config)
+    data, batch = data_size(config.dataset), config.child.batch_size
+    validation = config.dataset.num_validation
+    remaining = data.num_train - validation
+    num_train = config.dataset.num_train or remaining
+    if num_train > remaining or num_train < batch:
         raise ValueError(
-            f"child.batch_size is {batch}, but {name!r} has {images} training images, of which "
-            f"{validation} are held out."
+            f"child.batch_size is {batch} and dataset.num_train {config.dataset.num_train}, but "
+            f"{config.dataset.name!r} has {data.num_train} training images, of which {validation} are "
+            "held out."
         )
-    num_train = config.dataset.num_train or images - validation
     return SearchSize(
-        macro=search_macro(config, shape, classes),
+        macro=search_macro(config, data.image_shape, data.num_classes),
         num_train=num_train,
         num_validation=validation,
         steps=num_train // batch,

@@ -187,7 +187,7 @@ def test_children_that_share_devices_take_fewer_rows():
     config.mesh.data = 4
     shared = plan(config, "v5e-16")
     assert shared.child_seconds == pytest.approx(plan(default_config(), "v5e-16").child_seconds / 4)
-    config.mesh.data = 3
+    config.mesh.data, config.child.batch_size = 3, 129
     with pytest.raises(ValueError, match="does not divide the 16 devices"):
         plan(config, "v5e-16")
 
