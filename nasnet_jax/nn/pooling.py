@@ -4,7 +4,7 @@ Windows are walked along rows first and along columns after. On CPU by shifted s
 `reduce_window` has a slow gradient; elsewhere by `reduce_window`, which on TPUs keeps the batch in the
 lanes, where shifted slices would not. (The gradient of 7x7 windows at once takes 36 seconds of CPU time
 to compile for a TPU, and by rows and columns 2.) Where a window has its maximum at several places, the
-gradient is shared on CPU and goes to the first of them elsewhere.
+gradient goes to the first of them.
 """
 
 from __future__ import annotations
@@ -140,24 +140,29 @@ def _line_max(x: jax.Array, line: _Line) -> jax.Array:
     return functools.reduce(jnp.maximum, line.taps(x, -jnp.inf))
 
 
-def _line_max_forward(x: jax.Array, line: _Line) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    y = _line_max(x, line)
-    return y, (x, y)
+def _line_max_forward(x: jax.Array, line: _Line) -> tuple[jax.Array, jax.Array]:
+    """The maxima, and at which place of its window each one is.
 
-
-def _line_max_backward(
-    line: _Line, residuals: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array]:
-    """Where several positions hold a window's maximum, each gets an equal part of the cotangent.
-
-    Derived from the chain of maxima, the same gradient takes seven times as long.
+    Not found again in the gradient as what equals the maximum: XLA may compute what is pooled anew for
+    each loop that reads it, and round it in several ways, and then nothing is equal.
     """
-    x, y = residuals
-    holders = functools.reduce(
-        jnp.add, [(tap == y).astype(g.dtype) for tap in line.taps(x, -jnp.inf)]
-    )
-    windows = zip(line.seen(y, jnp.nan), line.seen(g / holders, 0.0), strict=True)
-    return (functools.reduce(jnp.add, [jnp.where(x == top, part, 0.0) for top, part in windows]),)
+    first, *others = line.taps(x, -jnp.inf)
+    largest, place = first, jnp.zeros(first.shape, x.dtype)
+    for number, tap in enumerate(others, start=1):
+        # Written so that it is true for NaN, which a maximum keeps.
+        larger = ~(tap <= largest)
+        largest = jnp.where(larger, tap, largest)
+        place = jnp.where(larger, jnp.asarray(number, x.dtype), place)
+    return largest, place
+
+
+def _line_max_backward(line: _Line, place: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+    """Each window's cotangent goes to its maximum, the first of equal ones."""
+    windows = zip(line.seen(place, -1), line.seen(g, 0.0), strict=True)
+    # The last window that sees a position has it at its first place.
+    places = reversed(range(line.size))
+    parts = zip(places, windows, strict=True)
+    return (functools.reduce(jnp.add, [jnp.where(at == n, part, 0.0) for n, (at, part) in parts]),)
 
 
 _line_max.defvjp(_line_max_forward, _line_max_backward)

@@ -295,3 +295,30 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     assert {found.dtype for found in maps} == {jnp.dtype(jnp.bfloat16)}
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(jnp.float32)}
+
+
+def test_compiled_gradient_finds_the_maxima_of_pooling() -> None:
+    """XLA may compute a state anew, with other rounding, where the gradient of its maxima reads it."""
+    cell = "conv_1x1(1)+max_pool_5x5(1)"
+    architecture = Architecture.from_one_line(f"normal: {cell}; reduction: {cell}")
+    macro = Macro(
+        num_cells=1,
+        num_filters=3,
+        num_classes=4,
+        image_size=6,
+        image_channels=1,
+        num_reductions=0,
+        uniform_inputs=True,
+    )
+    rng = np.random.default_rng(0)
+    images, weights = rng.normal(size=(3, 6, 6, 1)), rng.normal(size=(3, 4))
+    config = LayerConfig(track_statistics=False)
+    graph, state = nnx.split(NASNet(architecture, macro, config=config, rngs=nnx.Rngs(0)))
+    state = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), state)
+
+    def loss(state: nnx.State) -> jax.Array:
+        return jnp.sum(nnx.merge(graph, state)(jnp.asarray(images, jnp.float32)) * weights)
+
+    expected, found = jax.grad(loss)(state), jax.jit(jax.grad(loss))(state)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
