@@ -108,7 +108,7 @@ def main(argv: list[str]) -> None:
                         "train_loss": summary["train_loss"],
                         "steps": summary["steps"],
                         "params": summary["params"],
-                        "seconds": summary["seconds_this_session"],
+                        "seconds": summary["seconds"],
                     }
                     write_atomically(RESULTS, json.dumps(found, indent=2) + "\n")
                     write_atomically(TABLE, report(list(found.values())))

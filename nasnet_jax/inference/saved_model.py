@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
-from nasnet_jax.checkpoint import not_written
+from nasnet_jax.checkpoint import check_name, not_written
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
@@ -70,13 +70,16 @@ def save_model(
         statistics: The network's `nnx.BatchStat` state.
 
     Raises:
-        ValueError: If the folder holds something that is not a model, or if the arrays are not
-            those of the described network; nothing is written then.
+        ValueError: If the folder holds something that is not a model or has a name that weights
+            cannot be written below, or if the arrays are not those of the described network;
+            nothing is written then.
         OSError: If it cannot be written, for example because the disk is full; of a local folder,
             what was there before is left.
     """
     target = _absolute(folder)
     remote = _is_remote(target)
+    if not remote:
+        check_name(target)
     network = description.abstract_network()
     weights = {
         "parameters": _selected(parameters, nnx.state(network, nnx.Param)),

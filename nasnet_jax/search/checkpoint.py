@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
-from nasnet_jax.checkpoint import CheckpointManager, restore_newest
+from nasnet_jax.checkpoint import CHECKPOINTS, CheckpointManager, remove_damaged, restore_newest
 from nasnet_jax.search.history import History
 
-FOLDER = "checkpoints"
+_EFFORT = "effort"
+"""Beside the arrays of the history."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What is in a checkpoint.
+
+    Attributes:
+      step: its number.
+      strategy_state: NumPy arrays.
+      history: of all children before it.
+      effort: seconds and the like that it took until then, by name; empty in a checkpoint of a
+        version that did not keep them.
+    """
+
+    step: int
+    strategy_state: Any
+    history: History
+    effort: Mapping[str, float]
 
 
 class SearchCheckpoints:
-    """Saves and restores the strategy's state and the history.
+    """Saves and restores the strategy's state, the history and what they took.
 
     A checkpoint's number counts what was finished before it: batches of children, and after
     those batches of the re-ranking.
@@ -23,7 +45,7 @@ class SearchCheckpoints:
 
     def __init__(self, workdir: pathlib.Path, *, keep: int) -> None:
         self._manager = CheckpointManager(
-            workdir / FOLDER,
+            workdir / CHECKPOINTS,
             item_names=("strategy", "history"),
             # A search waits for its checkpoint anyway. In the background, a process of a pod that
             # cannot write would first wait for the others, and they for it: 20 minutes.
@@ -32,23 +54,28 @@ class SearchCheckpoints:
             ),
         )
 
-    def save(self, step: int, strategy_state: Any, history: History) -> None:
+    def save(
+        self, step: int, strategy_state: Any, history: History, effort: Mapping[str, float]
+    ) -> None:
         """Saves, and returns when it is on disk."""
+        arrays: dict[str, Any] = history.to_arrays()
+        arrays[_EFFORT] = {name: np.float64(value) for name, value in effort.items()}
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 strategy=ocp.args.StandardSave(jax.device_get(strategy_state)),
-                history=ocp.args.StandardSave(history.to_arrays()),
+                history=ocp.args.StandardSave(arrays),
             ),
         )
 
-    def restore(self, abstract_strategy_state: Any) -> tuple[int, Any, History] | None:
-        """The newest checkpoint that can be read, or None if there is none at all.
+    def restore(self, abstract_strategy_state: Any) -> Restored | None:
+        """The newest checkpoint that is whole, or None if there is none at all.
 
         A damaged checkpoint is passed over for the one before it, with a warning.
 
         Raises:
-          ValueError: if there are checkpoints and none can be read.
+          OSError: if it cannot be read now.
+          ValueError: if there are checkpoints and all are damaged.
         """
         found = restore_newest(
             self._manager,
@@ -60,8 +87,11 @@ class SearchCheckpoints:
         if found is None:
             return None
         step, restored = found
-        return step, restored["strategy"], History.from_arrays(restored["history"])
+        arrays = restored["history"]
+        effort = {name: float(value) for name, value in arrays.get(_EFFORT, {}).items()}
+        return Restored(step, restored["strategy"], History.from_arrays(arrays), effort)
 
     def close(self) -> None:
         """Ends the manager's threads."""
         self._manager.close()
+        remove_damaged(self._manager)

@@ -92,6 +92,11 @@ class History:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def num_batches(self) -> int:
+        """Batches that were proposed."""
+        return self.entries[-1].batch + 1 if self.entries else 0
+
     def append(self, entry: Entry) -> None:
         """Adds a child."""
         self._first.setdefault(_key(entry.decisions), len(self.entries))

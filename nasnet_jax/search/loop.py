@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import operator
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from nasnet_jax.memory import explained_memory
@@ -22,15 +23,21 @@ from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
-from nasnet_jax.search.config import SAVES_MEMORY, check_config
+from nasnet_jax.search.config import SAVES_MEMORY, check_config, default_config
 from nasnet_jax.search.data import load_data
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.metrics import Metrics
-from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
+from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import Architecture, canonical_decisions, choices
-from nasnet_jax.workdir import claim_workdir
+from nasnet_jax.workdir import MayChange, Workdir, always
+
+_MAY_CHANGE: MayChange = {
+    "num_children": operator.le,
+    "checkpoints_to_keep": always,
+    "mesh.arch": always,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,39 +89,40 @@ def run(
     """
     check_config(config)
     strategy = make_strategy(config.strategy, choices(config.num_blocks))
+    place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
+    folder = place.path
+    summary = _finished(place, config)
+    if summary is not None:
+        return summary
     mesh = make_mesh(config.mesh.arch, config.mesh.data)
     started = time.time()
     dataset = load_data(config)
+    place.check_data(dataset.fingerprint)
     trainer = ChildTrainer(config, dataset, mesh)
     del dataset  # The trainer has what it needs of it.
     with (
-        claim_workdir(workdir, config) as folder,
+        place.claimed(),
         contextlib.closing(
             SearchCheckpoints(folder, keep=config.checkpoints_to_keep)
         ) as checkpoints,
         contextlib.closing(Metrics(folder, config)) as metrics,
         preemption() as signals,
     ):
-        state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
-        abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
         search = Search(
             config=config,
-            folder=folder,
+            place=place,
             trainer=trainer,
             strategy=strategy,
-            state=state,
             checkpoints=checkpoints,
             metrics=metrics,
             signals=signals,
             on_progress=on_progress,
         )
-        restored = checkpoints.restore(abstract)
-        if restored is not None:
-            search.step, state, search.history = restored
-            search.state = jax.tree.map(jnp.asarray, state)
-        search.seconds["data"] = time.time() - started
-        with search.timed("compile"):
-            trainer.compile()
+        search.restore()
+        search.seconds["data"] += time.time() - started
+        if search.is_unfinished:
+            with search.timed("compile"):
+                trainer.compile()
         on_begin()
         search.search()
         search.rerank()
@@ -124,7 +132,7 @@ def run(
         except FloatingPointError as error:
             diverged = error
         # First what was found, which tells why there is no model.
-        summary = search.write_results()
+        summary = search.write_results(finished=True)
         if jax.process_index() == 0:
             write_report(folder)
         if diverged is not None:
@@ -136,6 +144,18 @@ def run(
         return summary
 
 
+def _finished(place: Workdir, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
+    """The summary of a search that is there and has nothing left to do."""
+    summary = place.there(SUMMARY_FILE)
+    if not summary or not summary["finished"] or summary["children"] < config.num_children:
+        return None
+    if not has_model(place.path, Architecture.from_one_line(summary["best_architecture"])):
+        return None
+    if jax.process_index() == 0:
+        logging.warning("The search in %s is finished; nothing is left to do.", place.path)
+    return summary
+
+
 class Search:
     """A search under way. `run` makes it; its state is what `checkpoints` holds."""
 
@@ -143,20 +163,19 @@ class Search:
         self,
         *,
         config: ml_collections.ConfigDict,
-        folder: pathlib.Path,
+        place: Workdir,
         trainer: ChildTrainer,
         strategy: Any,
-        state: Any,
         checkpoints: SearchCheckpoints,
         metrics: Metrics,
         signals: Preemption,
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.config = config
-        self.folder = folder
+        self.folder = place.path
         self.trainer = trainer
         self.strategy = strategy
-        self.state = state
+        self.state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         self.history = History(len(strategy.choices))
         self.step = 0
         self.seconds = {"data": 0.0, "compile": 0.0, "search": 0.0, "rerank": 0.0}
@@ -164,8 +183,32 @@ class Search:
         self._metrics = metrics
         self._signals = signals
         self._on_progress = on_progress
-        self._trained = 0
-        self._live_report = LiveReport(folder)
+        self._place = place
+        self._live_report = LiveReport(place.path)
+
+    def restore(self) -> None:
+        """Goes back to the newest checkpoint, if there is one."""
+        abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self.state)
+        restored = self._checkpoints.restore(abstract)
+        if restored is None:
+            return
+        self.step, self.history = restored.step, restored.history
+        self.state = jax.tree.map(jnp.asarray, restored.strategy_state)
+        effort = restored.effort
+        for phase in self.seconds:
+            self.seconds[phase] += effort.get(phase, 0.0)
+        self.trainer.compilations += int(effort.get("compilations", 0))
+        self.trainer.busy_seconds += effort.get("busy", 0.0)
+        self.trainer.device_seconds += effort.get("devices", 0.0)
+
+    def _effort(self) -> dict[str, float]:
+        """What the search took so far, in all sessions."""
+        return {
+            **self.seconds,
+            "compilations": self.trainer.compilations,
+            "busy": self.trainer.busy_seconds,
+            "devices": self.trainer.device_seconds,
+        }
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -177,30 +220,42 @@ class Search:
             self.seconds[phase] += time.time() - started
 
     @property
-    def num_batches(self) -> int:
-        """Batches of proposals in the whole search; the last may be cut short."""
-        return -(-self.config.num_children // self.config.children_per_batch)
+    def is_unfinished(self) -> bool:
+        """Whether anything is left to train."""
+        if len(self.history) < self.config.num_children or self._to_rerank():
+            return True
+        return not has_model(self.folder, self.history.winner().architecture)
 
     def search(self) -> None:
         """Trains the batches that are left."""
-        begun, first = time.time(), self.step
-        for batch in range(self.step, self.num_batches):
+        size = self.config.children_per_batch
+        begun, first = time.time(), self.history.num_batches
+        while len(self.history) < self.config.num_children:
+            # The last batch may be cut short.
+            left = -(-(self.config.num_children - len(self.history)) // size)
             with self.timed("search"):
-                self._batch(batch, begun, first)
+                self._batch(first, left, begun)
             # Apart, so that what is saved knows the time of the batch.
             with self.timed("search"):
                 self._save()
             # Here too, because a batch of architectures that are all known trains none.
             self._signals.check()
 
-    def _batch(self, batch: int, begun: float, first: int) -> None:
-        config = self.config
+    def _batch(self, first: int, num_left: int, begun: float) -> None:
+        """Proposes and trains a batch.
+
+        Args:
+          first: the number of this session's first batch.
+          num_left: batches, this one included.
+          begun: when that began.
+        """
+        config, batch = self.config, self.history.num_batches
         state, proposal = self.strategy.propose(self.state, config.children_per_batch)
         if jax.process_count() > 1:
             # One decision for the pod, should the processes' arithmetic differ in a last bit.
             proposal = multihost_utils.broadcast_one_to_all(proposal)
         # The last batch may be larger than what is left of the search.
-        left = config.num_children - batch * config.children_per_batch
+        left = config.num_children - len(self.history)
         rows = canonical_decisions(np.asarray(proposal.decisions[:left]))
 
         def on_call(share: float, finished: Sequence[ChildResult]) -> None:
@@ -208,8 +263,8 @@ class Search:
             pace = (time.time() - begun) / done
             self._report(
                 "search",
-                (batch + share) / self.num_batches,
-                pace * (self.num_batches - batch - share),
+                (batch + share) / (batch + num_left),
+                pace * (num_left - share),
                 finished,
             )
 
@@ -222,7 +277,6 @@ class Search:
             self.state, metrics = self.strategy.observe(state, proposal, rewards)
         for entry in entries:
             self.history.append(entry)
-        self.step = batch + 1
         scalars = {name: float(value) for name, value in metrics.items()}
         scalars |= {
             "reward_mean": float(rewards.mean()),
@@ -259,7 +313,6 @@ class Search:
                 strict=True,
             )
         )
-        self._trained += len(fresh)
         entries, used = [], set()
         for row, log_prob in zip(rows, log_probs, strict=True):
             key = row.tobytes()
@@ -289,12 +342,12 @@ class Search:
 
     def rerank(self) -> None:
         """Trains the best for longer, in batches, each of which is saved."""
-        size = self.config.children_per_batch
-        best = self.history.best(self.config.rerank.top_k)
-        total = -(-len(best) // size)
-        begun, first = time.time(), max(self.step - self.num_batches, 0)
-        for number in range(first, total):
-            part = best[number * size : (number + 1) * size]
+        size, left = self.config.children_per_batch, self._to_rerank()
+        parts = [left[start : start + size] for start in range(0, len(left), size)]
+        done = len(self.history.best(self.config.rerank.top_k)) - len(left)
+        first = done // size
+        total, begun = first + len(parts), time.time()
+        for number, part in enumerate(parts, first):
 
             def on_call(
                 share: float, finished: Sequence[ChildResult], number: int = number
@@ -312,19 +365,23 @@ class Search:
                 )
             for entry, result in zip(part, results, strict=True):
                 entry.rerank_reward = result.reward
-            self.step = self.num_batches + number + 1
             with self.timed("rerank"):
                 self._save()
 
+    def _to_rerank(self) -> list[Entry]:
+        """The best that were not trained for longer yet."""
+        best = self.history.best(self.config.rerank.top_k)
+        return [entry for entry in best if np.isnan(entry.rerank_reward)]
+
     def save_winner(self) -> None:
-        """Writes the winner's model, unless it is there.
+        """Writes the winner's model, unless it is there; that of an earlier winner is replaced.
 
         Its weights are those that its re-ranking ended with. If that was in an earlier session, or
         nothing was re-ranked, it is trained once more, which gives the same weights.
         """
-        if has_model(self.folder):
-            return
         entry = self.history.winner()
+        if has_model(self.folder, entry.architecture):
+            return
         architecture = entry.architecture.canonical()
         best = self.trainer.best
         with self.timed("rerank"):
@@ -357,25 +414,19 @@ class Search:
         )
 
     def _save(self) -> None:
-        self._checkpoints.save(self.step, self.state, self.history)
-        self.write_results()
+        self._place.keep()
+        self.step += 1
+        self._checkpoints.save(self.step, self.state, self.history, self._effort())
+        self.write_results(finished=False)
         if jax.process_index() == 0:
             self._live_report.update()
 
-    def write_results(self) -> dict[str, Any]:
+    def write_results(self, *, finished: bool) -> dict[str, Any]:
         """Writes the history, the best architecture and the summary; returns the summary.
 
         In a pod the first process writes.
         """
-        ranked = len(self.history.best(self.config.rerank.top_k))
-        batches = self.num_batches + -(-ranked // self.config.children_per_batch)
-        summary = summarize(
-            self.history,
-            self.trainer,
-            seconds=self.seconds,
-            trained=self._trained,
-            finished=self.step == batches,
-        )
+        summary = summarize(self.history, self.trainer, seconds=self.seconds, finished=finished)
         if jax.process_index() == 0:
             write_results(self.folder, self.history, summary)
         return summary

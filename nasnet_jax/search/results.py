@@ -23,22 +23,21 @@ def summarize(
     trainer: ChildTrainer,
     *,
     seconds: Mapping[str, float],
-    trained: int,
     finished: bool,
 ) -> dict[str, Any]:
     """What is in `summary.json`.
 
     Args:
       history: with one child at least.
-      trainer: of this session.
-      seconds: of this session, by phase.
-      trained: children that this session trained.
+      trainer: of this session, which counts on from earlier ones.
+      seconds: of all sessions, by phase.
       finished: whether nothing is left to do.
     """
     entries, winner = history.entries, history.winner()
     rewards = np.array([entry.reward for entry in entries])
     last = [entry.reward for entry in entries if entry.batch == entries[-1].batch]
     statuses = [entry.status for entry in entries]
+    trained = len(entries) - statuses.count(Status.REUSED)
     searching = seconds["search"]
     return {
         "children": len(entries),

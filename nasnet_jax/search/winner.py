@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 
 from nasnet_jax.data.augment import standardize
 from nasnet_jax.inference.description import ModelDescription, serving_layers
@@ -23,16 +22,24 @@ from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.search.child_trainer import ChildTrainer, TrainedChild
 from nasnet_jax.space import Architecture, Macro
+from nasnet_jax.workdir import of_first_process
 
 STATISTICS_IMAGES = 1024
 """Training images, at least, over which batch normalization's statistics are taken; all, where there
 are fewer. A child has none: its reward is measured with those of the batch."""
 
 
-def has_model(folder: pathlib.Path) -> bool:
-    """Whether the workdir holds the winner's model, as process 0 sees it."""
-    there = (folder / MODEL_FOLDER / MODEL_FILE).exists()
-    return bool(multihost_utils.broadcast_one_to_all(np.bool_(there)))
+def has_model(folder: pathlib.Path, winner: Architecture) -> bool:
+    """Whether the workdir holds the model of this winner, as the first process sees it."""
+    path = folder / MODEL_FOLDER / MODEL_FILE
+
+    def of_winner() -> bool:
+        if not path.exists():
+            return False
+        description = ModelDescription.from_json(path.read_text(encoding="utf-8"))
+        return description.architecture == winner.canonical()
+
+    return of_first_process(of_winner)
 
 
 def save_winner(

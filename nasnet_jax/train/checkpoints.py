@@ -14,17 +14,27 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from nasnet_jax.checkpoint import CheckpointManager, not_written, restore_newest
+from nasnet_jax.checkpoint import (
+    CheckpointManager,
+    not_written,
+    remove_damaged,
+    restore_newest,
+)
 from nasnet_jax.preemption import Preempted
 from nasnet_jax.train.program import TrainProgram, TrainState
+from nasnet_jax.train.record import ACCURACY, Record
 
 LAST_SAVE_SECONDS = 60
 """What a process of a pod that fails gives the others for the checkpoint under way."""
-_METRIC = "test_accuracy"
+
+
+def _accuracy(metrics: Any) -> float:
+    """Of a checkpoint; below that of any other if it was not evaluated."""
+    return float(metrics.get(ACCURACY, -1.0))
 
 
 class TrainCheckpoints:
-    """Saves and restores `TrainState`; a checkpoint's number counts the updates before it.
+    """Saves and restores a `TrainState` and its record; its number counts the updates before it.
 
     As a context manager it ends in order after an error too, when the other processes of a pod may
     not come to the same end.
@@ -39,9 +49,7 @@ class TrainCheckpoints:
         if best:
             policies.append(
                 checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[_METRIC],
-                    n=best,
-                    keep_checkpoints_without_metrics=False,
+                    get_metric_fn=_accuracy, n=best, keep_checkpoints_without_metrics=False
                 )
             )
         self._program = program
@@ -51,6 +59,8 @@ class TrainCheckpoints:
             folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                # Does nothing beside a policy, but without it Orbax stores no metrics.
+                best_fn=_accuracy,
                 create=True,
                 enable_async_checkpointing=True,
                 async_options=ocp.AsyncOptions(barrier_sync_fn=self._meet),
@@ -61,16 +71,6 @@ class TrainCheckpoints:
     def latest(self) -> int | None:
         """The number of the newest checkpoint."""
         return self._manager.latest_step()
-
-    @property
-    def best_accuracy(self) -> float:
-        """The highest test accuracy that a kept checkpoint was saved with; 0 without one."""
-        accuracies = [0.0]
-        for step in self._manager.all_steps():
-            metrics = self._manager.metrics(step)
-            if metrics:
-                accuracies.append(metrics[_METRIC])
-        return max(accuracies)
 
     def check(self) -> None:
         """Raises what went wrong in the background, without waiting for what is under way.
@@ -83,7 +83,7 @@ class TrainCheckpoints:
             failure = self._failure
             raise not_written(f"A checkpoint in {self._manager.directory}", failure) from failure
 
-    def save(self, step: int, state: TrainState, test_accuracy: float | None = None) -> None:
+    def save(self, step: int, state: TrainState, record: Record) -> None:
         """Begins to save a state, which may be donated as soon as this returns.
 
         Raises:
@@ -91,23 +91,29 @@ class TrainCheckpoints:
         """
         if step == self.latest:
             return
-        metrics = None if test_accuracy is None else {_METRIC: test_accuracy}
         snapshot = self._program.snapshot(state)
         with self._background_error_first():
-            self._manager.save(step, args=ocp.args.StandardSave(snapshot), metrics=metrics)
+            self._manager.save(
+                step, args=ocp.args.StandardSave(snapshot), metrics=record.to_metrics()
+            )
 
-    def restore(self) -> TrainState | None:
-        """The newest state that can be read, or None if there is none at all.
+    def restore(self) -> tuple[TrainState, Record] | None:
+        """The newest state that is whole and its record, or None if there is none at all.
 
         Raises:
-            ValueError: If there are checkpoints and none can be read.
+            OSError: If it cannot be read now.
+            ValueError: If there are checkpoints and all are damaged.
         """
         abstract: Any = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._program.replicated),
             jax.eval_shape(self._program.init),
         )
         restored = restore_newest(self._manager, ocp.args.StandardRestore(abstract))
-        return None if restored is None else restored[1]
+        if restored is None:
+            return None
+        step, state = restored
+        metrics = self._manager.metrics(step)
+        return state, Record.from_metrics(metrics) if metrics else Record()
 
     def close(self) -> None:
         """Waits until everything is written, and ends the manager's threads.
@@ -118,6 +124,7 @@ class TrainCheckpoints:
         with self._background_error_first():
             self._manager.wait_until_finished()
         self._manager.close()
+        remove_damaged(self._manager)
 
     @contextlib.contextmanager
     def _background_error_first(self) -> Iterator[None]:

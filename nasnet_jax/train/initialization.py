@@ -27,7 +27,6 @@ from nasnet_jax.train.config import config_macro
 from nasnet_jax.train.evaluation import from_processes
 from nasnet_jax.train.input import TrainingInput
 from nasnet_jax.train.program import TrainProgram, TrainState
-from nasnet_jax.workdir import absolute_workdir
 
 ORIGIN_FILE = "init_from.json"
 """In a training's workdir: the description of the model that it started from."""
@@ -53,16 +52,20 @@ class Origin:
     has_begun: bool
 
     @classmethod
-    def of(cls, config: ml_collections.ConfigDict, workdir: str | os.PathLike[str]) -> Origin:
+    def of(cls, config: ml_collections.ConfigDict, begun: pathlib.Path | None) -> Origin:
         """Finds the model of `config.init_from`, of which a training that has begun keeps a note.
+
+        Args:
+            config: Of the training.
+            begun: Its workdir if it has begun, otherwise None.
 
         Raises:
             FileNotFoundError: If there is no such folder.
             ValueError: If it holds no model.
         """
-        note = absolute_workdir(workdir) / ORIGIN_FILE
-        if note.exists():
-            return cls(config.init_from, ModelDescription.from_json(note.read_text()), True)
+        if begun is not None and (begun / ORIGIN_FILE).exists():
+            note = (begun / ORIGIN_FILE).read_text()
+            return cls(config.init_from, ModelDescription.from_json(note), True)
         return cls(config.init_from, read_description(config.init_from), False)
 
     def keep(self, folder: pathlib.Path) -> None:

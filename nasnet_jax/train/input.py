@@ -7,7 +7,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from nasnet_jax.data import ArraySource, Source, cifar, imagenet, load_arrays, open_sources
 from nasnet_jax.data.dataset import DifferentSizesError
+from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.pipeline import Augment, Batch, Prepare, eval_batches, train_batches
 from nasnet_jax.inference.preprocessing import Preprocessing
 
@@ -35,6 +36,7 @@ class TrainingInput:
         augment: What is done to each training image.
         prepare: What is done to each test image.
         preprocessing: The same as `prepare`, as a saved model describes it.
+        fingerprint: Of the data set (`nasnet_jax.data.fingerprint`).
     """
 
     train: Source
@@ -42,6 +44,7 @@ class TrainingInput:
     augment: Augment
     prepare: Prepare
     preprocessing: Preprocessing
+    fingerprint: Mapping[str, Any]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -63,7 +66,9 @@ class TrainingInput:
             return self.prepare(image, channels) * factor + offset
 
         preprocessing = dataclasses.replace(ours, mean=other.mean, std=other.std)
-        return TrainingInput(self.train, self.test, augment, prepare, preprocessing)
+        return dataclasses.replace(
+            self, augment=augment, prepare=prepare, preprocessing=preprocessing
+        )
 
     def steps_per_epoch(self, batch_size: int) -> float:
         """Training examples by batch size, which need not be a whole number."""
@@ -110,8 +115,16 @@ class TrainingInput:
             }
 
 
-def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
+def open_input(
+    config: ml_collections.ConfigDict,
+    *,
+    check: Callable[[Mapping[str, Any]], None] = lambda fingerprint: None,
+) -> TrainingInput:
     """Opens the data set of a training.
+
+    Args:
+        config: Of the training.
+        check: Called with the fingerprint, before the data are held against the configuration.
 
     Raises:
         ValueError: If there is no such data set, or it is not what the configuration says.
@@ -127,7 +140,7 @@ def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
             raise ValueError(
                 f"{error} Set dataset.in_memory=False: they are read when they are needed."
             ) from error
-        names = dataset.class_names
+        names, of_data = dataset.class_names, dataset.fingerprint
         train: Source = ArraySource(
             f"{options.name} (train)", dataset.train_images, dataset.train_labels, names
         )
@@ -136,6 +149,8 @@ def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
         )
     else:
         train, test = open_sources(options.name, **arguments)
+        of_data = fingerprint(train, test)
+    check(of_data)
     for field, found in (
         ("num_classes", len(train.class_names)),
         ("channels", train.channels),
@@ -168,7 +183,7 @@ def open_input(config: ml_collections.ConfigDict) -> TrainingInput:
             colour=config.augment.colour,
         )
         preprocessing = Preprocessing.imagenet(square, options.channels)
-    return TrainingInput(train, test, augment, preparation(preprocessing), preprocessing)
+    return TrainingInput(train, test, augment, preparation(preprocessing), preprocessing, of_data)
 
 
 def preparation(preprocessing: Preprocessing) -> Prepare:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 import jax
 import ml_collections
 from absl import logging
-from clu import metric_writers, parameter_overview, periodic_actions
-from flax import nnx
+from clu import metric_writers, periodic_actions
 
+from nasnet_jax.checkpoint import CHECKPOINTS
 from nasnet_jax.inference.description import ModelDescription, serving_layers
-from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
+from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import single_precision
 from nasnet_jax.preemption import Preempted, Preemption, preemption
@@ -31,22 +30,32 @@ from nasnet_jax.train.config import (
     check_config,
     config_architecture,
     config_macro,
+    default_config,
     layer_config,
 )
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
 from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
+from nasnet_jax.train.parameters import write_parameters
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
-from nasnet_jax.workdir import claim_workdir
+from nasnet_jax.train.record import Record
+from nasnet_jax.workdir import CONFIG_FILE, MayChange, Workdir, always, of_first_process
 
 ARCHITECTURE_FILE = "architecture.json"
 SUMMARY_FILE = "summary.json"
 PARAMETERS_FILE = "parameters.txt"
-CHECKPOINTS = "checkpoints"
 PROFILE_AFTER = 10
 """Steps of a session before the profile, so that nothing is compiled in it."""
 PROFILE_STEPS = 5
+
+_MAY_CHANGE: MayChange = {
+    "architecture": always,  # The one in the workdir counts.
+    "log_steps": always,
+    "checkpoints_to_keep": always,
+    "best_checkpoints_to_keep": always,
+    "profile": always,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,20 +117,27 @@ def run(
         Preempted: If a signal asked the run to end; it is saved, and the same call resumes it.
     """
     check_config(config)
-    architecture = config_architecture(config)
+    place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
+    folder = place.path
+    architecture = _architecture(config, place)
+    finished = _finished(place)
+    if finished is not None:
+        return finished
     macro = config_macro(config)
-    origin = Origin.of(config, workdir) if config.init_from else None
+    origin = Origin.of(config, folder if place.has_begun else None) if config.init_from else None
     settings = config if origin is None else origin.settings(config, architecture)
     mesh = make_mesh(config)
-    data = open_input(config)
+    data = open_input(config, check=place.check_data)
     if origin is not None:
         data = origin.input(data)
     program = TrainProgram(
         settings, architecture, mesh, steps_per_epoch=data.steps_per_epoch(config.batch_size)
     )
     first = program.init if origin is None else origin.first_state(program)
-    with claim_workdir(workdir, config) as folder:
-        _claim_architecture(folder / ARCHITECTURE_FILE, architecture)
+    is_first_process = jax.process_index() == 0
+    with place.claimed():
+        if is_first_process and not place.has_begun:
+            architecture.save(folder / ARCHITECTURE_FILE)
         if origin is not None:
             origin.keep(folder)
         description = ModelDescription(
@@ -132,7 +148,6 @@ def run(
             layers=serving_layers(layer_config(settings)),
             config=json.loads(config.to_json_best_effort()),
         )
-        is_first_process = jax.process_index() == 0
         checkpoints = TrainCheckpoints(
             folder / CHECKPOINTS,
             program,
@@ -143,7 +158,7 @@ def run(
         with checkpoints, contextlib.closing(writer), preemption() as signals:
             training = Training(
                 config=config,
-                folder=folder,
+                place=place,
                 data=data,
                 program=program,
                 description=description,
@@ -154,30 +169,62 @@ def run(
                 on_progress=on_progress,
                 on_begin=on_begin,
             )
-            state = checkpoints.restore()
-            if state is None:
-                state = first()
+            state, record = checkpoints.restore() or (first(), Record())
             if is_first_process:
-                _write_parameters(folder / PARAMETERS_FILE, state)
-            evaluation = training.train(state)
-        summary = {
-            "test_accuracy": evaluation.top1,
-            "test_top5": evaluation.top5,
-            "test_loss": evaluation.loss,
-            "test_count": evaluation.count,
-            "best_test_accuracy": training.best_accuracy,
-            "train_loss": training.loss,
-            "epochs": config.epochs,
-            "steps": training.step,
-            "params": cost(architecture, macro).params,
-            "architecture": architecture.one_line(),
-            "images_per_second": training.images_per_second and round(training.images_per_second, 2),
-            "input_wait_share": training.input_wait_share and round(training.input_wait_share, 4),
-            "seconds_this_session": round(training.seconds, 2),
-        }
+                write_parameters(folder / PARAMETERS_FILE, state)
+            record = training.train(state, record)
+        summary = record.summary(
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            steps=training.step,
+            params=cost(architecture, macro).params,
+            architecture=architecture.one_line(),
+        )
         if is_first_process:
             write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
         return summary
+
+
+def _architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architecture:
+    """That of the training, whatever is in the file by now that it was read from.
+
+    Raises:
+        ValueError: If `config.architecture` is none, or another one than that of the training.
+        FileNotFoundError: If its file is not there.
+    """
+    path = place.path / ARCHITECTURE_FILE
+    if not place.has_begun or not of_first_process(path.exists):
+        return config_architecture(config)
+    own = Architecture.load(path)
+    as_before = place.there(CONFIG_FILE)["architecture"] == config.architecture
+    try:
+        asked_for = config_architecture(config)
+    except (ValueError, OSError):
+        if not as_before:
+            raise
+        asked_for = None
+    if asked_for != own and not as_before:
+        raise ValueError(
+            f"This training began with the architecture in {path}, but config.architecture now "
+            "names another one. Choose another --workdir."
+        )
+    if asked_for != own and jax.process_index() == 0:
+        logging.warning(
+            "%s is no longer what this training began with; it goes on with the architecture in %s.",
+            config.architecture,
+            path,
+        )
+    return own
+
+
+def _finished(place: Workdir) -> dict[str, Any] | None:
+    """The summary of a training that is there and has nothing left to do."""
+    summary = place.there(SUMMARY_FILE)
+    if not summary or not of_first_process((place.path / MODEL_FOLDER / MODEL_FILE).exists):
+        return None
+    if jax.process_index() == 0:
+        logging.warning("The training in %s is finished; nothing is left to do.", place.path)
+    return summary
 
 
 class Training:
@@ -186,16 +233,14 @@ class Training:
     Attributes:
         step: Updates made so far.
         loss: Mean training loss since the last multiple of `config.log_steps`; None before a step.
-        best_accuracy: The highest test accuracy so far, those of checkpoints that are no longer
-            kept left out.
-        seconds: That this session's steps took, compilation and evaluations included.
+        best_accuracy: The highest test accuracy so far.
     """
 
     def __init__(
         self,
         *,
         config: ml_collections.ConfigDict,
-        folder: pathlib.Path,
+        place: Workdir,
         data: TrainingInput,
         program: TrainProgram,
         description: ModelDescription,
@@ -208,10 +253,10 @@ class Training:
     ) -> None:
         self.step = 0
         self.loss: float | None = None
-        self.best_accuracy = checkpoints.best_accuracy
-        self.seconds = 0.0
+        self.best_accuracy = 0.0
         self._config = config
-        self._folder = folder
+        self._place = place
+        self._folder = place.path
         self._data = data
         self._program = program
         self._description = description
@@ -222,26 +267,27 @@ class Training:
         self._on_progress = on_progress
         self._on_begin = on_begin
         self._pace = Pace()
+        self._begun = time.time()
+        self._earlier = Record()
         total = program.total_steps
         self._hooks: list[Callable[[int], Any]] = [
             periodic_actions.ReportProgress(num_train_steps=total, writer=writer)
         ]
         self._test_every = max(1, round(config.checkpoint_epochs * program.steps_per_epoch))
 
-    @property
-    def images_per_second(self) -> float | None:
-        """While steps were made, without compilation and evaluations; None without two steps."""
-        return self._pace.steps_per_second and self._pace.steps_per_second * self._config.batch_size
+    def train(self, state: TrainState, record: Record) -> Record:
+        """Makes the steps that are left.
 
-    @property
-    def input_wait_share(self) -> float | None:
-        """Share of the same time in which the devices waited for images."""
-        return self._pace.waited_share
+        Args:
+            state: To begin with.
+            record: Of the sessions before.
 
-    def train(self, state: TrainState) -> Evaluation:
-        """Makes the steps that are left and returns the last evaluation."""
-        begun = time.time()
-        self.step = int(state.step)
+        Returns:
+            The record of all sessions, evaluated at the end.
+        """
+        self._begun, self._earlier = time.time(), record
+        self.step, self.loss = int(state.step), record.loss
+        self.best_accuracy = record.best_accuracy
         if self._config.profile:
             self._hooks.append(
                 periodic_actions.Profile(
@@ -252,6 +298,11 @@ class Training:
                     every_secs=None,
                 )
             )
+        total = self._program.total_steps
+        if self.step == total:
+            # Only the end of the session before is missing.
+            self._save_model(state)
+            return self._record(record.evaluation or self._evaluate(state))
         evaluation: Evaluation | None = None
         # All that takes long to compile, before there are steps to lose.
         preprocessing = self._data.preprocessing
@@ -267,7 +318,7 @@ class Training:
 
         with DeviceFeed(batches, put) as feed:
             metrics: StepMetrics | None = None
-            while self.step < self._program.total_steps:
+            while self.step < total:
                 batch = feed.next(None if metrics is None else metrics.loss)
                 earlier = metrics
                 state, metrics = self._program.update(
@@ -280,8 +331,21 @@ class Training:
                 else:
                     self._check(self.step - 1, earlier)
                 evaluation = self._after_step(state, metrics, feed)
-        self.seconds = time.time() - begun
-        return evaluation or self._evaluate(state)
+                self._place.keep()
+        return self._record(evaluation)
+
+    def _record(self, evaluation: Evaluation | None) -> Record:
+        """What is known after the step that was made last."""
+        return Record(
+            loss=self.loss,
+            evaluation=evaluation,
+            best_accuracy=self.best_accuracy,
+            seconds=self._earlier.seconds + time.time() - self._begun,
+            pace=self._earlier.pace + self._pace.measured,
+        )
+
+    def _save_model(self, state: TrainState) -> None:
+        save_model(self._folder / MODEL_FOLDER, self._description, *self._program.served(state))
 
     def _after_step(
         self, state: TrainState, metrics: StepMetrics, feed: DeviceFeed
@@ -302,14 +366,14 @@ class Training:
         evaluation = None
         if tests:
             evaluation = self._evaluate(state)
-            self._checkpoints.save(self.step, state, evaluation.top1)
-            if is_last or evaluation.top1 > self.best_accuracy:
-                model = self._folder / MODEL_FOLDER
-                save_model(model, self._description, *self._program.served(state))
+            is_best = evaluation.top1 > self.best_accuracy
             self.best_accuracy = max(self.best_accuracy, evaluation.top1)
+            self._checkpoints.save(self.step, state, self._record(evaluation))
+            if is_last or is_best:
+                self._save_model(state)
             self._pace.pause()
         elif stop is not None:
-            self._checkpoints.save(self.step, state)
+            self._checkpoints.save(self.step, state, self._record(None))
         if logs:
             self._report(evaluation)
         if stop is not None and not is_last:
@@ -347,9 +411,12 @@ class Training:
             "train_loss": self.loss,
             "learning_rate": float(self._program.schedule(self.step - 1)),
         }
-        if self.images_per_second is not None and self.input_wait_share is not None:
-            scalars["images_per_second"] = self.images_per_second
-            scalars["input_wait_share"] = self.input_wait_share
+        pace = self._pace.measured
+        rate = pace.steps_per_second
+        images_per_second = (rate or 0.0) * self._config.batch_size
+        if pace.waited_share is not None:
+            scalars["images_per_second"] = images_per_second
+            scalars["input_wait_share"] = pace.waited_share
         if evaluation is not None:
             scalars["test_accuracy"] = evaluation.top1
             scalars["test_top5"] = evaluation.top5
@@ -357,7 +424,6 @@ class Training:
         self._writer.write_scalars(self.step, scalars)
         self._writer.flush()
         total = self._program.total_steps
-        rate = self._pace.steps_per_second
         self._on_progress(
             Progress(
                 step=self.step,
@@ -366,34 +432,7 @@ class Training:
                 epochs=self._config.epochs,
                 loss=self.loss,
                 test_accuracy=None if evaluation is None else evaluation.top1,
-                images_per_second=self.images_per_second or 0.0,
+                images_per_second=images_per_second,
                 seconds_left=(total - self.step) / rate if rate else math.nan,
             )
         )
-
-
-def _claim_architecture(path: pathlib.Path, architecture: Architecture) -> None:
-    """Writes the architecture, or sees that it is the one the training began with."""
-    if path.exists():
-        if Architecture.load(path) != architecture:
-            raise ValueError(
-                f"This training began with the architecture in {path}, but config.architecture now "
-                "names another one: its file has changed. Choose another --workdir."
-            )
-    elif jax.process_index() == 0:
-        architecture.save(path)
-
-
-def _write_parameters(path: pathlib.Path, state: TrainState) -> None:
-    """Writes the table of the parameters, with shapes, means and deviations."""
-    parameters = nnx.to_pure_dict(state.parameters)
-    table = parameter_overview.get_parameter_overview(_with_text_keys(parameters))
-    logging.info("%s", table)
-    write_atomically(path, table + "\n")
-
-
-def _with_text_keys(tree: Any) -> Any:
-    """Cells and blocks are numbered, and clu joins names."""
-    if isinstance(tree, dict):
-        return {str(name): _with_text_keys(value) for name, value in tree.items()}
-    return tree

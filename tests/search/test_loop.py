@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import ml_collections
 import pytest
 
 from nasnet_jax.lock import LOCK_FILE, locked
-from nasnet_jax.search.loop import Progress, run
+from nasnet_jax.search.loop import run
 from nasnet_jax.space import Architecture
 
 Rows = Callable[[Path], list[dict[str, str]]]
@@ -61,70 +59,6 @@ def test_a_workdir_in_use_is_refused_and_left_alone(
     with locked(tmp_path), pytest.raises(ValueError, match="is in use by another run, process"):
         run(tiny_config, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
-
-
-class Stopped(Exception):
-    """Stands for whatever ends a process in the middle of a call."""
-
-
-@pytest.mark.parametrize("call", [1, 3])
-def test_interrupted_search_resumes_to_the_same_history(
-    finished: Path,
-    tiny_config: ml_collections.ConfigDict,
-    history_rows: Rows,
-    tmp_path: Path,
-    call: int,
-) -> None:
-    """In another thread than the main one, too, which cannot handle signals."""
-    calls = 0
-
-    def stop(progress: Progress) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run(tiny_config, tmp_path, on_progress=stop)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        assert pool.submit(run, tiny_config, tmp_path).result()["finished"]
-    assert history_rows(tmp_path) == history_rows(finished)
-
-
-def damage(checkpoint: Path) -> None:
-    """Cuts every file of a checkpoint short."""
-    for path in checkpoint.rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def test_damaged_checkpoint_gives_way_to_the_one_before(
-    finished: Path,
-    tiny_config: ml_collections.ConfigDict,
-    history_rows: Rows,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    workdir = tmp_path / "run"
-    shutil.copytree(finished, workdir)
-    steps = sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
-    damage(workdir / "checkpoints" / str(steps[-1]))
-    run(tiny_config, workdir)
-    assert f"Checkpoint {steps[-1]} cannot be read" in caplog.text
-    assert history_rows(workdir) == history_rows(finished)
-
-
-def test_only_damaged_checkpoints_are_an_error(
-    finished: Path, tiny_config: ml_collections.ConfigDict, tmp_path: Path
-) -> None:
-    workdir = tmp_path / "run"
-    shutil.copytree(finished, workdir)
-    for checkpoint in (workdir / "checkpoints").iterdir():
-        damage(checkpoint)
-    before = (workdir / "history.csv").read_bytes()
-    with pytest.raises(ValueError, match="No checkpoint in .* can be read"):
-        run(tiny_config, workdir)
-    assert (workdir / "history.csv").read_bytes() == before
 
 
 def test_workdir_that_cannot_be_made_is_refused(

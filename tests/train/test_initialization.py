@@ -85,7 +85,7 @@ def write(
     return write_model
 
 
-def program_of(config: ml_collections.ConfigDict, workdir: str | Path = "none") -> TrainProgram:
+def program_of(config: ml_collections.ConfigDict, workdir: Path | None = None) -> TrainProgram:
     """The program of a training that starts from the model of its configuration."""
     settings = Origin.of(config, workdir).settings(config, ARCHITECTURE)
     return TrainProgram(settings, ARCHITECTURE, make_mesh(settings), steps_per_epoch=1)
@@ -95,7 +95,7 @@ def program_of(config: ml_collections.ConfigDict, workdir: str | Path = "none") 
 def test_a_training_begins_with_the_logits_of_its_model(write: Write, edges: str) -> None:
     folder = write({"edges": edges, "norm_epsilon": 1e-2})
     config = make_config(folder)
-    data = Origin.of(config, "none").input(open_input(config))
+    data = Origin.of(config, None).input(open_input(config))
     program = program_of(config)
     state, new = start_from(folder, program)
     assert not new
@@ -113,7 +113,7 @@ def test_a_training_begins_with_the_logits_of_its_model(write: Write, edges: str
 
 def test_training_images_and_test_images_are_on_the_scale_of_the_model(write: Write) -> None:
     config = make_config(write(), augment__crop_padding=0, augment__flip=False)
-    data = Origin.of(config, "none").input(open_input(config))
+    data = Origin.of(config, None).input(open_input(config))
     assert data.preprocessing == WHITENED
     wanted = [WHITENED.apply(image) for image in IMAGES]
     augmented = [data.augment(image, 1, np.array([0, 1])) for image in IMAGES]
@@ -155,7 +155,7 @@ def test_what_would_be_another_function_is_refused_with_what_to_set(
     folder = write({"edges": "keras", "norm_epsilon": 1e-3})
     config = make_config(folder, **changes)
     with pytest.raises(ValueError, match=advice) as raised:
-        Origin.of(config, "none").settings(config, ARCHITECTURE)
+        Origin.of(config, None).settings(config, ARCHITECTURE)
     assert str(folder) in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -183,14 +183,14 @@ def test_another_architecture_is_refused(write: Write) -> None:
     config = make_config(write())
     cells = ARCHITECTURE.one_line().replace("identity(1)", "identity(0)")
     with pytest.raises(ValueError, match="another architecture.*--config.architecture="):
-        Origin.of(config, "none").settings(config, parse_architecture(cells))
+        Origin.of(config, None).settings(config, parse_architecture(cells))
 
 
 def test_settings_of_the_configuration_that_are_the_model_s_are_fine(write: Write) -> None:
     config = make_config(
         write({"edges": "timm", "norm_epsilon": 1e-3}), edges="timm", batch_norm__epsilon=1e-3
     )
-    settings = Origin.of(config, "none").settings(config, ARCHITECTURE)
+    settings = Origin.of(config, None).settings(config, ARCHITECTURE)
     assert (settings.edges, settings.batch_norm.epsilon) == ("timm", 1e-3)
 
 
@@ -218,7 +218,7 @@ def test_as_many_classes_of_other_names_are_told(
 ) -> None:
     config = make_config(write(class_names=tuple("abcdefghij")))
     with caplog.at_level(logging.WARNING):
-        Origin.of(config, "none").input(open_input(config))
+        Origin.of(config, None).input(open_input(config))
     assert "classes of" in caplog.text and "other names" in caplog.text
 
 
@@ -230,7 +230,7 @@ def test_a_training_that_has_begun_needs_the_model_no_more(write: Write, tmp_pat
     assert (tmp_path / ORIGIN_FILE).exists()
     shutil.rmtree(folder)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
-        Origin.of(config, "none")
+        Origin.of(config, None)
     resumed = Origin.of(config, tmp_path)
     assert resumed == dataclasses.replace(begun, has_begun=True)
     # It asks for the weights only where nothing was saved.
