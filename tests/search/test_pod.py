@@ -95,7 +95,8 @@ def test_a_signal_to_one_process_ends_a_pod_that_compiles(tiny_file: Path, tmp_p
     assert time.monotonic() - told < 15
     for number in (0, 1):
         assert f"[{number}] The run was ended by SIGTERM to a process of the pod." in output
-    assert files(workdir) == {"config.json", "run.lock"}
+    # Removed by the first process if it lives long enough to miss the other one.
+    assert files(workdir) <= {"config.json", "data.json", "run.lock"}
 
 
 @pytest.mark.timeout(600)
