@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import functools
 import os
 import pathlib
@@ -281,4 +282,7 @@ def not_written(what: str, error: BaseException) -> Exception:
     """
     if isinstance(error.__cause__, jax.errors.JaxRuntimeError):
         return error.__cause__
-    return OSError(f"{what} could not be written: {error}")
+    # Below Orbax a long text has the system's words somewhere in it.
+    text = str(error) or type(error).__name__
+    words = [known for known in map(os.strerror, errno.errorcode) if known in text]
+    return OSError(f"{what} could not be written: {max(words, key=len, default=text)}.")

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from logging import LogRecord
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,15 +35,14 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses the command line, calls `main` with the words that are no flags, and ends the process.
 
     Whatever `main` raises, imports included, ends in place of a traceback in one line and an exit
-    status: that of the exception's `exit_status` if it has one, otherwise 1. A process of a pod
-    that fails ends at once, as an orderly end would wait five minutes for the others, and they for
-    it. An exception that nothing outside the program can cause keeps its traceback.
+    status: that of the exception's `exit_status` if it has one, otherwise 1. A process that fails
+    ends at once: one of a pod would wait five minutes for the others, and they for it. An exception
+    that nothing outside the program can cause keeps its traceback.
     """
 
     def call(argv: list[str]) -> None:
-        # The log is hidden, in which Orbax tells of each file; `--verbosity=0` shows it.
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)
+            _quieten()
         try:
             main(argv)
             sys.stdout.flush()
@@ -85,12 +85,33 @@ def ending_for_people() -> Iterator[None]:
         )
 
 
+def _quieten() -> None:
+    """Hides the log, in which Orbax tells of each file; `--verbosity=0` shows it.
+
+    Of what has failed Orbax logs the tracebacks, and raises it as well. TensorStore prints those of
+    writes that end after Orbax has given up on the first one.
+    """
+    logging.set_verbosity(logging.WARNING)
+    if _shows_traceback():
+        return
+
+    def is_no_copy(record: LogRecord) -> bool:
+        return record.exc_info is None or "orbax" not in record.pathname
+
+    def tell(uncaught: sys.UnraisableHookArgs) -> None:
+        if str(uncaught.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(uncaught)
+
+    logging.get_absl_handler().addFilter(is_no_copy)
+    sys.unraisablehook = tell
+
+
 def _shows_traceback() -> bool:
     return flags.FLAGS.is_parsed() and bool(_TRACEBACK.value)
 
 
 def _end(text: str, status: int, *, together: bool = False) -> NoReturn:
-    """Prints the text and ends; a process of a pod does not wait for the others, if not `together`."""
+    """Prints the text and ends: at once, or, if `together`, in order."""
     if text:
         print(text, file=sys.stderr, flush=True)
     try:
@@ -98,9 +119,10 @@ def _end(text: str, status: int, *, together: bool = False) -> NoReturn:
     except OSError:
         # Or Python would try again, and say so in five lines.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if _in_pod() and not together:
-        os._exit(status)
-    sys.exit(status)
+    if together:
+        sys.exit(status)
+    # A process of a pod would wait for the others, and threads of libraries would tell of their own end.
+    os._exit(status)
 
 
 def _in_pod() -> bool:

@@ -172,9 +172,10 @@ class Saved(Exception):
 
 
 @pytest.fixture
-def parsed() -> None:
-    """A command line without flags."""
+def parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command line without flags, of a process that ends in order."""
     flags.FLAGS(["command"])
+    monkeypatch.setattr(command.os, "_exit", sys.exit)
 
 
 def end_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:

@@ -107,6 +107,8 @@ def save_model(
             checkpointer.wait_until_finished()
     # Above TensorStore a full disk is a ValueError.
     except (OSError, ValueError) as error:
+        if jax.process_index() == 0 and not remote:
+            place.rmtree()
         raise not_written(f"The model in {target}", error) from error
     if jax.process_index() == 0:
         (place / MODEL_FILE).write_text(description.to_json())

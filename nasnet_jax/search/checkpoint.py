@@ -11,7 +11,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from nasnet_jax.checkpoint import CHECKPOINTS, CheckpointManager, remove_damaged, restore_newest
+from nasnet_jax.checkpoint import (
+    CHECKPOINTS,
+    CheckpointManager,
+    not_written,
+    remove_damaged,
+    restore_newest,
+)
 from nasnet_jax.search.history import History
 
 _EFFORT = "effort"
@@ -57,16 +63,22 @@ class SearchCheckpoints:
     def save(
         self, step: int, strategy_state: Any, history: History, effort: Mapping[str, float]
     ) -> None:
-        """Saves, and returns when it is on disk."""
+        """Saves, and returns when it is on disk.
+
+        Raises:
+          OSError: if it cannot be written, for example because the disk is full.
+        """
         arrays: dict[str, Any] = history.to_arrays()
         arrays[_EFFORT] = {name: np.float64(value) for name, value in effort.items()}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                strategy=ocp.args.StandardSave(jax.device_get(strategy_state)),
-                history=ocp.args.StandardSave(arrays),
-            ),
+        arguments = ocp.args.Composite(
+            strategy=ocp.args.StandardSave(jax.device_get(strategy_state)),
+            history=ocp.args.StandardSave(arrays),
         )
+        try:
+            self._manager.save(step, args=arguments)
+        # Above TensorStore a full disk is a ValueError.
+        except (OSError, ValueError) as error:
+            raise not_written(f"A checkpoint in {self._manager.directory}", error) from error
 
     def restore(self, abstract_strategy_state: Any) -> Restored | None:
         """The newest checkpoint that is whole, or None if there is none at all.

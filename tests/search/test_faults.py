@@ -70,6 +70,8 @@ def test_full_disk_and_kills_lose_nothing(
         on_full_disk(search), timeout=LIMIT, capture_output=True, text=True, check=False
     )
     assert result.returncode not in (0, EXIT_CODE)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ") and "could not be written: File too large." in line
     assert not (workdir / "history.csv").exists()
     assert [path for path in workdir.iterdir() if path.name.startswith(".")] == []
     for moment, has_come in MOMENTS.items():
