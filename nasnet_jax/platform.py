@@ -44,14 +44,20 @@ def use_every_core() -> None:
 
 
 @contextlib.contextmanager
-def single_precision() -> Iterator[None]:
-    """Computes in 32 bits inside the block, as everywhere, whatever `JAX_ENABLE_X64` says.
+def usual_arithmetic() -> Iterator[None]:
+    """Computes inside the block as JAX does by default: compiled, in 32 bits, with conversions.
 
-    Also a decorator.
+    What the environment or other code of the process asks for instead, such as `JAX_ENABLE_X64`,
+    is for arrays of their own. Also a decorator.
     """
     import jax
 
-    with jax.enable_x64(False):
+    with (
+        jax.enable_x64(False),
+        jax.disable_jit(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
         yield
 
 

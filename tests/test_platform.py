@@ -4,17 +4,29 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from nasnet_jax.platform import find_devices, single_precision, use_every_core
+from nasnet_jax.platform import find_devices, use_every_core, usual_arithmetic
 
 
-def test_what_is_decorated_computes_in_32_bits_and_nothing_else_does():
-    @single_precision()
+def test_what_is_decorated_computes_as_usual_and_nothing_else_does():
+    @usual_arithmetic()
     def kinds():
-        return jnp.ones(2).dtype, jnp.arange(2).dtype, jax.random.normal(jax.random.key(0)).dtype
+        # Each line needs one of the usual things: 32 bits, conversions, shapes that grow, compilation.
+        assert jnp.ones(2).dtype == jax.random.normal(jax.random.key(0)).dtype == "float32"
+        assert (jnp.arange(2, dtype="int32") + jnp.ones(2, "bfloat16")).dtype == "bfloat16"
+        assert (jnp.ones((2, 2)) + jnp.ones(2)).shape == (2, 2)
+        assert jax.jit(lambda x: isinstance(x, jax.core.Tracer))(1.0)
+        return jnp.arange(2).dtype
 
-    with jax.enable_x64(True):
-        assert kinds() == kinds() == ("float32", "int32", "float32")
+    with (
+        jax.enable_x64(True),
+        jax.disable_jit(True),
+        jax.numpy_dtype_promotion("strict"),
+        jax.numpy_rank_promotion("raise"),
+    ):
+        assert kinds() == kinds() == "int32"
         assert jnp.ones(2).dtype == "float64"
+        with pytest.raises(ValueError, match="rank_promotion"):
+            jnp.ones((2, 2)) + jnp.ones(2)
 
 
 @pytest.mark.parametrize("name", ["JAX_NUM_CPU_DEVICES", "NPROC"])

@@ -13,13 +13,13 @@ from flax import nnx
 
 from nasnet_jax.inference.model import Model
 from nasnet_jax.paths import local_path
-from nasnet_jax.platform import single_precision
+from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.space.serialization import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@single_precision()
+@usual_arithmetic()
 def export_network(model: Model, *, platforms: Sequence[str] = PLATFORMS) -> bytes:
     """Compiles a network to StableHLO with its weights inside.
 

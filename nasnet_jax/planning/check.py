@@ -12,7 +12,7 @@ from nasnet_jax.planning.hlo import Program, read_hlo
 from nasnet_jax.planning.lowering import lower_search, lower_training, topology_devices
 from nasnet_jax.planning.search_size import search_size
 from nasnet_jax.planning.topology import Topology
-from nasnet_jax.platform import single_precision
+from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search import config as search_config
 from nasnet_jax.train import config as train_config
 
@@ -61,7 +61,7 @@ def is_search(config: ml_collections.ConfigDict) -> bool:
     raise ValueError("This config has neither `child` (a search) nor `model` (a training).")
 
 
-@single_precision()
+@usual_arithmetic()
 def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
     """Compiles the program of an experiment and looks at it; runs nothing.
 

@@ -26,7 +26,7 @@ from nasnet_jax.planning.speed import (
 )
 from nasnet_jax.planning.topology import Topology
 from nasnet_jax.planning.work import child_work
-from nasnet_jax.platform import single_precision
+from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.space import choices, cost, sample_architecture
@@ -229,7 +229,7 @@ def training_text(
     return "\n".join(f"{name:<18}{value}" for name, value in rows)
 
 
-@single_precision()
+@usual_arithmetic()
 def calibrate(
     config: ml_collections.ConfigDict, size: SearchSize
 ) -> tuple[Speed, list[tuple[Measurement, float]]]:

@@ -18,7 +18,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from nasnet_jax.memory import explained_memory
-from nasnet_jax.platform import single_precision
+from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
@@ -59,7 +59,7 @@ class Progress:
     best_reward: float | None
 
 
-@single_precision()
+@usual_arithmetic()
 @explained_memory(SAVES_MEMORY)
 def run(
     config: ml_collections.ConfigDict,

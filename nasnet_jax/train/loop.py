@@ -20,7 +20,7 @@ from nasnet_jax.checkpoint import CHECKPOINTS
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
-from nasnet_jax.platform import single_precision
+from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
@@ -84,7 +84,7 @@ class Progress:
     seconds_left: float
 
 
-@single_precision()
+@usual_arithmetic()
 @explained_memory(SAVES_MEMORY)
 def run(
     config: ml_collections.ConfigDict,

@@ -13,12 +13,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nasnet_jax.data import open_test_source
 from nasnet_jax.data.pipeline import eval_batches
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.platform import find_devices, single_precision
+from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
 from nasnet_jax.train.input import preparation
 
 
-@single_precision()
+@usual_arithmetic()
 def evaluate(
     path: str | os.PathLike[str],
     dataset: str,

@@ -33,7 +33,7 @@ def test_results_agree_with_each_other(finished: Path, history_rows: Rows) -> No
     assert best == Architecture.from_one_line(winner["architecture"])
 
 
-# JAX_ENABLE_X64, for other code of the process, changes nothing.
+# JAX_ENABLE_X64 is for other code of the process and changes nothing.
 @pytest.mark.parametrize(("children", "double_precision"), [(1, True), (4, False)])
 def test_as_many_children_as_were_asked_for(
     finished: Path,
