@@ -8,9 +8,7 @@ import functools
 import os
 import pathlib
 import shutil
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,17 +16,14 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 
+from nasnet_jax.reading import DamagedError, patiently, read_or_prove_damage
+
 CHECKPOINTS = "checkpoints"
 """The folder of a run's checkpoints in its workdir."""
 DAMAGED_FOLDER = "damaged_checkpoints"
 """Beside the folder of the checkpoints: those that could not be read, until there are newer ones."""
-WAITS = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a file system that has failed is asked again, and again."""
-_T = TypeVar("_T")
 _PATTERN = frozenset("[]*?")
 """Characters by which Orbax, when it writes, would look for other names."""
-_STRUCTURE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-"""What the operating system says of a checkpoint that lacks files."""
 
 
 class CheckpointManager(ocp.CheckpointManager):
@@ -76,29 +71,10 @@ def check_name(path: pathlib.PurePath) -> None:
         ) from error
 
 
-def patiently(read: Callable[[], _T]) -> _T:
-    """Reads files, again after a while where the file system fails for a moment.
-
-    Raises:
-        OSError: The last one, if it went on failing.
-    """
-    for seconds in WAITS:
-        try:
-            return read()
-        except OSError as error:
-            logging.warning("Trying again in %.1f s: %s", seconds, error)
-            time.sleep(seconds)
-    return read()
-
-
 class _Outcome(enum.IntEnum):
     READ = 0
     DAMAGED = 1
     FAILED = 2
-
-
-class _DamagedError(Exception):
-    """A checkpoint all of whose files can be read, and which is none nevertheless."""
 
 
 def restore_newest(
@@ -106,9 +82,9 @@ def restore_newest(
 ) -> tuple[int, Any] | None:
     """Restores the newest checkpoint that is whole, or returns None if there is none at all.
 
-    A damaged checkpoint is passed over for the one before it, with a warning, and put aside so that
-    the run can write it again. It counts as damaged only if restoring it fails twice though all of
-    its files can be read. In a pod the first process says so for all.
+    A damaged checkpoint (`nasnet_jax.reading` says what is) is passed over for the one before it, with
+    a warning, and put aside so that the run can write it again. In a pod the first process says for
+    all what is damaged.
 
     Args:
         manager: Of the checkpoints.
@@ -170,8 +146,10 @@ def _restore(
     """
     restored, problem, outcome = None, None, _Outcome.READ
     try:
-        restored = patiently(lambda: _read_or_prove_damage(reader, step, args))
-    except _DamagedError as error:
+        restored = read_or_prove_damage(
+            lambda: reader.restore(step, args=args), pathlib.Path(reader.directory) / str(step)
+        )
+    except DamagedError as error:
         problem, outcome = error.__cause__, _Outcome.DAMAGED
     except OSError as error:
         problem, outcome = error, _Outcome.FAILED
@@ -190,47 +168,6 @@ def _restore(
     if outcomes[0] == _Outcome.DAMAGED:
         return None, problem or ValueError("it is damaged for the first process")
     return restored, None
-
-
-def _read_or_prove_damage(
-    reader: CheckpointManager, step: int, args: ocp.args.CheckpointArgs
-) -> Any:
-    """Restores a checkpoint.
-
-    Raises:
-        OSError: If a file cannot be read, whatever has come of it in the libraries above.
-        _DamagedError: Because of what was raised by them, though all files can be read.
-    """
-    try:
-        return reader.restore(step, args=args)
-    # What a damaged file raises depends on where it is damaged, in several libraries.
-    except Exception as error:  # noqa: BLE001
-        _raise_unless_of_damage(error)
-    _read_all_files(pathlib.Path(reader.directory) / str(step))
-    try:
-        return reader.restore(step, args=args)
-    except Exception as error:
-        _raise_unless_of_damage(error)
-        raise _DamagedError from error
-
-
-def _raise_unless_of_damage(error: Exception) -> None:
-    of_machine = isinstance(error, (OSError, MemoryError, jax.errors.JaxRuntimeError))
-    if of_machine and not isinstance(error, _STRUCTURE):
-        raise error
-
-
-def _read_all_files(folder: pathlib.Path) -> None:
-    """Raises the OSError of a file or folder that cannot be read."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, _, names in os.walk(folder, onerror=fail):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
-                while file.read(1 << 20):
-                    pass
 
 
 def _put_aside(manager: ocp.CheckpointManager, steps: list[int]) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pods import LOCAL_POD
 
-from nasnet_jax import checkpoint
-from nasnet_jax.checkpoint import DAMAGED_FOLDER, patiently, remove_damaged, restore_newest
+from nasnet_jax import checkpoint, reading
+from nasnet_jax.checkpoint import DAMAGED_FOLDER, remove_damaged, restore_newest
 
 ARGS = ocp.args.StandardRestore({"x": np.zeros(3)})
 DISCONNECTED = OSError(107, "Transport endpoint is not connected")
@@ -43,7 +43,7 @@ def manager(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ocp.CheckpointManager]:
     """A copy of them."""
-    monkeypatch.setattr(checkpoint, "WAITS", (0.01,) * 3)
+    monkeypatch.setattr(reading, "WAITS", (0.01,) * 3)
     shutil.copytree(saved, tmp_path / "checkpoints")
     with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
         yield manager
@@ -196,25 +196,6 @@ def test_metrics_that_are_damaged_are_none(tmp_path: Path) -> None:
         assert restore_newest(again, ARGS)[0] == 2
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "WAITS", (0.0,) * 3)
-    asked: list[int] = []
-
-    def read(works_at: int) -> Callable[[], int]:
-        def attempt() -> int:
-            asked.append(1)
-            if len(asked) < works_at:
-                raise DISCONNECTED
-            return len(asked)
-
-        return attempt
-
-    assert patiently(read(4)) == 4
-    asked.clear()
-    with pytest.raises(OSError, match="not connected"):
-        patiently(read(5))
-
-
 POD = '''
 import sys
 import numpy as np
@@ -222,9 +203,9 @@ from nasnet_jax import distributed
 distributed.initialize()
 import jax
 import orbax.checkpoint as ocp
-from nasnet_jax import checkpoint
+from nasnet_jax import checkpoint, reading
 
-checkpoint.WAITS = (0.01,) * 3
+reading.WAITS = (0.01,) * 3
 process, folder = jax.process_index(), sys.argv[1]
 restore, errors = ocp.CheckpointManager.restore, []
 steps = ocp.CheckpointManager.all_steps

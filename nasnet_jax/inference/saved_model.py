@@ -25,6 +25,7 @@ from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.paths import local_path
 from nasnet_jax.platform import find_devices
+from nasnet_jax.reading import DamagedError, read_or_prove_damage
 
 MODEL_FILE = "model.json"
 WEIGHTS = "weights"
@@ -179,7 +180,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[ModelDescription, nnx.Stat
         The description, the parameters (`nnx.Param`) and the statistics (`nnx.BatchStat`).
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        OSError: If there is no such folder, or it cannot be read.
         ValueError: If it holds no model, or one that is damaged.
     """
     description, network = read_network(path)
@@ -196,7 +197,7 @@ def read_network(
         dtype: What the network computes in; by default the type of its parameters, float32.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        OSError: If there is no such folder, or it cannot be read.
         ValueError: If it holds no model, or one that is damaged.
     """
     description = read_description(path)
@@ -209,16 +210,20 @@ def read_network(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
         {"parameters": nnx.to_pure_dict(parameters), "statistics": nnx.to_pure_dict(statistics)},
     )
-    try:
+
+    def restore() -> Any:
         with ocp.StandardCheckpointer() as checkpointer:
-            weights = checkpointer.restore(folder, shapes)
-    # What a damaged file raises depends on where it is damaged, in several libraries.
-    except Exception as error:  # noqa: BLE001
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+            return checkpointer.restore(folder, shapes)
+
+    try:
+        weights = read_or_prove_damage(restore, folder, is_local=not _is_remote(folder))
+    except DamagedError as error:
+        cause = error.__cause__
+        reason = (str(cause) or type(cause).__name__).splitlines()[0]
         raise ValueError(
             f"The weights in {str(folder)!r} are damaged or belong to another network. If the "
             f"model was copied, copy its whole folder again. The reader says: {reason}"
-        ) from error
+        ) from cause
     nnx.replace_by_pure_dict(parameters, weights["parameters"])
     nnx.replace_by_pure_dict(statistics, weights["statistics"])
     return description, nnx.merge(graph, parameters, statistics)

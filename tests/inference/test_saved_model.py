@@ -18,6 +18,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax import reading
 from nasnet_jax.inference import (
     ModelDescription,
     read_description,
@@ -173,6 +174,28 @@ def test_damaged_weights_say_where(tmp_path: Path, model_folder: Path) -> None:
     assert len(lines) == 3
     for line, name in zip(lines, ("cut", "gone", "swapped"), strict=True):
         assert re.search(f"{name}/weights.*damaged or belong to another .* copy .* says: .", line)
+
+
+def test_weights_that_cannot_be_opened_are_not_called_damaged(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WAITS", (0.01,))
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    for path in (folder / "weights").rglob("_METADATA"):
+        path.unlink()
+        path.symlink_to(path)  # Which nobody can open, root neither.
+    with pytest.raises(OSError, match="Too many levels of symbolic links.*_METADATA"):
+        read_model(folder)
+
+
+@pytest.mark.parametrize("name", ["a[1]b", "a*b", "a?b"])
+def test_a_model_is_not_written_where_it_could_not_be_read_again(
+    tmp_path: Path, description: ModelDescription, model_folder: Path, name: str
+) -> None:
+    _, *states = read_model(shutil.copytree(model_folder, tmp_path / name))  # It can be copied there.
+    with pytest.raises(ValueError, match="Nothing can be written below .* Choose another folder"):
+        save_model(tmp_path / f"{name}2" / "model", description, *states)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed")

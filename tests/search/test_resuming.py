@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from nasnet_jax import checkpoint
+from nasnet_jax import checkpoint, reading
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.search import loop
 from nasnet_jax.search.child_trainer import ChildTrainer
@@ -146,7 +146,7 @@ def test_a_read_error_that_passes_costs_nothing(
 ) -> None:
     steps = sorted(path.name for path in (unsummed / "checkpoints").iterdir())
     error = OSError(107, "Transport endpoint is not connected")
-    monkeypatch.setattr(checkpoint, "WAITS", (0.01,) * 3)
+    monkeypatch.setattr(reading, "WAITS", (0.01,) * 3)
     monkeypatch.setattr(checkpoint.CheckpointManager, "restore", failing(times, error))
     monkeypatch.delattr(ChildTrainer, "compile")  # Nothing is trained again.
     assert run(tiny_config, unsummed)["finished"]
@@ -157,7 +157,7 @@ def test_a_read_error_that_stays_ends_the_search_and_changes_nothing(
     unsummed: Path, tiny_config: ml_collections.ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(unsummed)
-    monkeypatch.setattr(checkpoint, "WAITS", (0.01,) * 3)
+    monkeypatch.setattr(reading, "WAITS", (0.01,) * 3)
     error = PermissionError(13, "Permission denied", "d/1")
     monkeypatch.setattr(checkpoint.CheckpointManager, "restore", failing(99, error))
     with pytest.raises(OSError, match=r"Checkpoint 4 in .* cannot be read now: .*Permission denied"):

@@ -14,7 +14,7 @@ import ml_collections
 import orbax.checkpoint as ocp
 import pytest
 
-from nasnet_jax import checkpoint
+from nasnet_jax import checkpoint, reading
 from nasnet_jax.space import parse_architecture
 from nasnet_jax.train import loop
 from nasnet_jax.train.evaluation import Evaluation
@@ -201,7 +201,7 @@ def test_read_errors_that_pass_cost_nothing(
             raise errors.pop()
         return restore(self, step, **arguments)
 
-    monkeypatch.setattr(checkpoint, "WAITS", (0.01,) * 3)
+    monkeypatch.setattr(reading, "WAITS", (0.01,) * 3)
     monkeypatch.setattr(checkpoint.CheckpointManager, "restore", failing)
     first: list[int] = []
 
