@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import operator
 import os
 import time
@@ -27,6 +26,7 @@ from nasnet_jax.search.config import SAVES_MEMORY, check_config, default_config
 from nasnet_jax.search.data import load_data
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.metrics import Metrics
+from nasnet_jax.search.progress import Progress
 from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
@@ -38,25 +38,6 @@ _MAY_CHANGE: MayChange = {
     "checkpoints_to_keep": always,
     "mesh.arch": always,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a search is.
-
-    Attributes:
-      phase: `search` or `rerank`.
-      share: of the phase that is done, from 0 to 1.
-      seconds_left: of the phase, estimated from this session's pace; None before there is one.
-      children: finished so far.
-      best_reward: so far; None before the first child.
-    """
-
-    phase: str
-    share: float
-    seconds_left: float | None
-    children: int
-    best_reward: float | None
 
 
 @usual_arithmetic()

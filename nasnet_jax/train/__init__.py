@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from nasnet_jax.train.config import default_config
 
 if TYPE_CHECKING:
-    from nasnet_jax.train.loop import Progress, run
+    from nasnet_jax.train.loop import run
+    from nasnet_jax.train.progress import Progress
 
 __all__ = ["Progress", "default_config", "run"]
 

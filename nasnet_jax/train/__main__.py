@@ -32,7 +32,8 @@ def main(argv: list[str]) -> None:
         start.join_pod()
     import jax
 
-    from nasnet_jax.train.loop import Progress, run
+    from nasnet_jax.train.loop import run
+    from nasnet_jax.train.progress import Progress
 
     def on_progress(progress: Progress) -> None:
         if jax.process_index() > 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
@@ -39,6 +38,7 @@ from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
 from nasnet_jax.train.parameters import write_parameters
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
+from nasnet_jax.train.progress import Progress
 from nasnet_jax.train.record import Record
 from nasnet_jax.workdir import CONFIG_FILE, MayChange, Workdir, always, of_first_process
 
@@ -56,32 +56,6 @@ _MAY_CHANGE: MayChange = {
     "best_checkpoints_to_keep": always,
     "profile": always,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """What is known after `config.log_steps` steps, and after every evaluation.
-
-    Attributes:
-        step: Updates made.
-        steps: Updates in all.
-        epoch: Epochs made, not always a whole number.
-        epochs: Epochs in all.
-        loss: Mean training loss since the last multiple of `config.log_steps`, without the weight
-            decay.
-        test_accuracy: Share of the test images, or None without an evaluation.
-        images_per_second: Since the first step of this session.
-        seconds_left: Estimated from this session's pace.
-    """
-
-    step: int
-    steps: int
-    epoch: float
-    epochs: float
-    loss: float
-    test_accuracy: float | None
-    images_per_second: float
-    seconds_left: float
 
 
 @usual_arithmetic()

@@ -19,7 +19,8 @@ import pytest
 from pods import member, on_full_disk, pod_command, started
 
 from nasnet_jax.preemption import EXIT_CODE
-from nasnet_jax.search.loop import Progress, run
+from nasnet_jax.search.loop import run
+from nasnet_jax.search.progress import Progress
 
 Rows = Callable[[Path], list[dict[str, str]]]
 LIMIT = 300

@@ -19,7 +19,8 @@ from nasnet_jax import checkpoint, reading
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.search import loop
 from nasnet_jax.search.child_trainer import ChildTrainer
-from nasnet_jax.search.loop import Progress, run
+from nasnet_jax.search.loop import run
+from nasnet_jax.search.progress import Progress
 
 Rows = Callable[[Path], list[dict[str, str]]]
 

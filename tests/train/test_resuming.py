@@ -18,8 +18,9 @@ from nasnet_jax import checkpoint, reading
 from nasnet_jax.space import parse_architecture
 from nasnet_jax.train import loop
 from nasnet_jax.train.evaluation import Evaluation
-from nasnet_jax.train.loop import Progress, Training, run
+from nasnet_jax.train.loop import Training, run
 from nasnet_jax.train.program import TrainState
+from nasnet_jax.train.progress import Progress
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny_training.py"
 BEST, LAST = 12, 34
