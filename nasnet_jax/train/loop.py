@@ -55,6 +55,8 @@ _MAY_CHANGE: MayChange = {
     "checkpoints_to_keep": always,
     "best_checkpoints_to_keep": always,
     "profile": always,
+    # Or a training that has met a damaged image would meet it again.
+    "dataset.skip_damaged": always,
 }
 
 

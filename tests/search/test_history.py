@@ -47,7 +47,7 @@ def test_checkpoint_of_20000_children_is_small_and_quick(
     strategy = make_strategy(default_config().strategy, choices(5))
     state = strategy.init(jax.random.key(0))
     checkpoints = SearchCheckpoints(tmp_path, keep=1)
-    checkpoints.save(1, state, long_history)
+    checkpoints.save(1, state, long_history, {"search": 1.5})
     files = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 5e6
     abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
@@ -57,7 +57,7 @@ def test_checkpoint_of_20000_children_is_small_and_quick(
     assert time.process_time() - started < 1
     checkpoints.close()
     assert restored is not None
-    _, _, history = restored
-    assert len(history) == CHILDREN
+    history = restored.history
+    assert (restored.step, len(history), restored.effort) == (1, CHILDREN, {"search": 1.5})
     for name, array in long_history.to_arrays().items():
         np.testing.assert_array_equal(history.to_arrays()[name], array)
