@@ -24,6 +24,7 @@ from nasnet_jax.checkpoint import CHECKPOINTS, check_name
 from nasnet_jax.data.fingerprint import difference
 from nasnet_jax.lock import LOCK_FILE, locked
 from nasnet_jax.paths import local_path
+from nasnet_jax.reading import patiently
 from nasnet_jax.space.serialization import write_atomically
 
 CONFIG_FILE = "config.json"
@@ -289,7 +290,7 @@ def _check_same_everywhere(fingerprint: Mapping[str, Any]) -> None:
 
 def _read_json(path: pathlib.Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(patiently(lambda: path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}). Choose another --workdir.") from error
 
