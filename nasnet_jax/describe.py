@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     from nasnet_jax.report.cost_table import cost_data, cost_text
     from nasnet_jax.space import parse_architecture
-    from nasnet_jax.train.config import config_macro
+    from nasnet_jax.train.config import check_config, config_macro
 
     config = config_value(_CONFIG)
     if "architecture" not in config or "model" not in config:
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> None:
             "This config has no architecture and no model: describe takes the config of a "
             "training, such as configs/imagenet_mobile.py."
         )
+    check_config(config)
     architecture = parse_architecture(_ARCHITECTURE.value or config.architecture)
     macro = config_macro(config)
     if _JSON.value:

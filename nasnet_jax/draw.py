@@ -12,7 +12,7 @@ from nasnet_jax import command
 
 _OUTPUT = flags.DEFINE_string("output", None, "File to write; .svg, .png or .pdf says which kind.")
 _NETWORK = flags.DEFINE_bool("network", False, "Draw a whole network: its cells and their shapes.")
-_NUM_CELLS = flags.DEFINE_integer("num_cells", 6, "N, with --network.", lower_bound=1)
+_NUM_CELLS = flags.DEFINE_integer("num_cells", 6, "N, with --network.", 1, 100)
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 32, "F, with --network.", lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Pixels, with --network.", lower_bound=1)
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", 10, "With --network.", lower_bound=0)

@@ -17,7 +17,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from nasnet_jax.memory import explained_memory
-from nasnet_jax.platform import usual_arithmetic
+from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.checkpoint import SearchCheckpoints
@@ -69,6 +69,7 @@ def run(
       Preempted: if a signal asked the run to end; the same call resumes it.
     """
     check_config(config)
+    find_devices()
     strategy = make_strategy(config.strategy, choices(config.num_blocks))
     place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
     folder = place.path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 from nasnet_jax.space.architecture import Architecture
@@ -149,7 +150,7 @@ class Macro:
             value = getattr(self, field)
             if value is not None and value < least:
                 raise ValueError(f"{field} must be at least {least}, but it is {value}.")
-        if self.stem_filters < 1:
+        if not math.isfinite(self.stem_multiplier) or self.stem_filters < 1:
             raise ValueError(
                 f"stem_multiplier is {self.stem_multiplier}, which leaves the stem without filters."
             )

@@ -19,7 +19,7 @@ from nasnet_jax.checkpoint import CHECKPOINTS
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
-from nasnet_jax.platform import usual_arithmetic
+from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
@@ -93,6 +93,7 @@ def run(
         Preempted: If a signal asked the run to end; it is saved, and the same call resumes it.
     """
     check_config(config)
+    find_devices()
     place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
     folder = place.path
     architecture = _architecture(config, place)

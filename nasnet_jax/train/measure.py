@@ -34,7 +34,7 @@ def evaluate(
         dataset: As for `nasnet_jax.data.open_test_source`.
         data_dir: Folder of TFDS's prepared data sets.
         split: Of TFDS; any, or a part of one.
-        batch_size: Images at a time; rounded up to a multiple of the number of devices.
+        batch_size: Images at a time, all at most; rounded up to a multiple of the number of devices.
 
     Raises:
         FileNotFoundError: If the model or the data set is not there.
@@ -69,7 +69,7 @@ def evaluate(
     batches = eval_batches(
         source,
         preparation(description.preprocessing),
-        batch_size=-(-batch_size // mesh.size) * mesh.size,
+        batch_size=-(-min(batch_size, len(source)) // mesh.size) * mesh.size,
         host_index=jax.process_index(),
         host_count=jax.process_count(),
     )

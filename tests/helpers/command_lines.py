@@ -26,8 +26,7 @@ class Line:
 
     Attributes:
         words: The module and its arguments, as after `python -m`.
-        environment: What is set besides; JAX's own variables, except those of devices, are read
-            when it is imported, which is too early.
+        environment: What is set besides; of JAX's own variables those of devices alone.
         folder: Where it runs.
     """
 
@@ -82,10 +81,15 @@ def _become(words: list[str], environment: dict[str, str], folder: str, files: l
     import signal
     import traceback
 
+    import jax
+
     signal.alarm(SECONDS)
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY), number)
     os.environ |= environment
+    if platforms := environment.get("JAX_PLATFORMS"):
+        # Imported already, JAX does not read it any more.
+        jax.config.update("jax_platforms", platforms)
     os.chdir(folder)
     sys.argv = list(words)
     status = 0
