@@ -18,6 +18,8 @@ WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a file system that has failed is asked again, and again."""
 _STRUCTURE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 """What the operating system says of a folder that lacks files."""
+_OF_SYSTEM = "os_error_code="
+"""In the text of TensorStore's errors, where the operating system has failed."""
 _T = TypeVar("_T")
 
 
@@ -63,22 +65,30 @@ def read_or_prove_damage(
             return restore()
         # What a damaged file raises depends on where it is damaged, in several libraries.
         except Exception as error:  # noqa: BLE001
-            _raise_unless_of_damage(error)
-        if is_local:
-            _read_all_files(folder)
+            _raise_what_the_machine_says(error)
+            if is_local:
+                _read_all_files(folder)
+            _raise_what_libraries_pass_on(error)
         try:
             return restore()
         except Exception as error:
-            _raise_unless_of_damage(error)
+            _raise_what_the_machine_says(error)
+            _raise_what_libraries_pass_on(error)
             raise DamagedError from error
 
     return patiently(attempt)
 
 
-def _raise_unless_of_damage(error: Exception) -> None:
+def _raise_what_the_machine_says(error: Exception) -> None:
     of_machine = isinstance(error, (OSError, MemoryError, jax.errors.JaxRuntimeError))
     if of_machine and not isinstance(error, _STRUCTURE):
         raise error
+
+
+def _raise_what_libraries_pass_on(error: Exception) -> None:
+    text = str(error)
+    if _OF_SYSTEM in text:
+        raise OSError(text.splitlines()[0].split(" [tensorstore_spec")[0]) from error
 
 
 def _read_all_files(folder: str | os.PathLike[str]) -> None:

@@ -57,6 +57,13 @@ def test_what_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
     assert read_or_prove_damage(failing(error), tmp_path) == 2
 
 
+def test_what_tensorstore_says_of_the_system_is_not_called_damage(tmp_path: Path) -> None:
+    error = ValueError("UNAVAILABLE: reading d/1: I/O error [tensorstore_spec='{}'] [os_error_code='5']")
+    assert read_or_prove_damage(failing(*[error] * 3), tmp_path) == 4
+    with pytest.raises(OSError, match="^UNAVAILABLE: reading d/1: I/O error$"):
+        read_or_prove_damage(failing(*[error] * 99), tmp_path)
+
+
 @pytest.mark.parametrize("error", [MemoryError("19 GB"), PermissionError(13, "Permission denied")])
 def test_what_the_machine_says_is_not_called_damage(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)):
