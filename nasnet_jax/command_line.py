@@ -67,20 +67,22 @@ def config_value(flag: flags.FlagHolder) -> ml_collections.ConfigDict:
 
 def _problem(error: Exception, argv: Sequence[str]) -> str:
     """What is wrong with the command line, or where with the configuration's file."""
-    cause: BaseException = error
-    while earlier := cause.__cause__ or cause.__context__:
-        cause = earlier
-    if isinstance(cause, SyntaxError):
-        return f"{cause.filename}, line {cause.lineno}: {cause.msg}"
-    for frame in reversed(traceback.extract_tb(cause.__traceback__)):
-        if _is_of_user(frame.filename):
-            kind = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
-            return f"{frame.filename}, line {frame.lineno}: {kind}{_last_line(cause)}"
-    if isinstance(error, flags.Error):
+    causes: list[BaseException] = [error]
+    while earlier := causes[0].__cause__ or causes[0].__context__:
+        causes.insert(0, earlier)
+    for cause in causes:
+        if isinstance(cause, SyntaxError) and cause.filename:
+            return f"{cause.filename}, line {cause.lineno}: {cause.msg}"
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if _is_of_user(frame.filename):
+                kind = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
+                return f"{frame.filename}, line {frame.lineno}: {kind}{_last_line(cause)}"
+    # ml_collections makes a traceback the text of what the file raises where it is called.
+    if isinstance(error, flags.Error) and "Traceback" not in str(error):
         return f"{' '.join(str(error).split()).rstrip('.')}. --help shows the flags."
     if isinstance(error, (AttributeError, KeyError)):
         return _missing_field(error, argv)
-    return _last_line(cause)
+    return f"--config cannot be read: {_last_line(causes[0])}"
 
 
 def _is_of_user(filename: str) -> bool:

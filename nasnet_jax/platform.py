@@ -34,8 +34,9 @@ def use_every_core() -> None:
                 f"{name} must be a whole number from 1 to {MOST_DEVICES}, but it is {text!r}."
             )
     cores = usable_cores()
-    # XLA's threads; it knows of affinity, but neither of control groups nor of Slurm.
-    os.environ.setdefault("NPROC", str(cores))
+    # The threads of XLA and of TensorFlow, which know neither of control groups nor of Slurm.
+    for name in ("NPROC", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, str(cores))
     # Not before the check: JAX reads the variables, too.
     import jax
 

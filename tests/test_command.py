@@ -43,6 +43,11 @@ FILES = {
         "from nasnet_jax.train import default_config\ndef get_config():\n  return default_config(1)\n",
         "badly_called.py, line 3: TypeError",
     ),
+    "fraction.py": (
+        "import ml_collections\ndef get_config():\n  c = ml_collections.ConfigDict({'seed': 1})\n"
+        "  c.seed = 1.5\n  return c\n",
+        "fraction.py, line 4: TypeError: Could not override field 'seed'",
+    ),
     "refusing.py": (
         "def get_config():\n  raise ValueError('Not on Sundays.')\n",
         "refusing.py, line 2: Not on Sundays.",
@@ -70,6 +75,7 @@ def lines_and_answers() -> dict[str, tuple[Line, str]]:
     search, words = "nasnet_jax.search", EVERY["nasnet_jax.search"]
     for file, (_, answer) in FILES.items():
         add(file, (search, f"--config={file}", *words[1:]), answer)
+    add("a variant of none", (search, f"--config={SEARCH}:a", *words[1:]), "--config cannot be read: ")
     add("folder", (search, "--config=/", *words[1:]), "Is a directory: '/'")
     add("text for a number", (search, *words, "--config.seed=x"), "--config.seed=x: invalid literal")
     add("number for a part", (search, *words, "--config.child=3"), "--config.child=3")
