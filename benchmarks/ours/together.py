@@ -1,4 +1,4 @@
-"""Worker: several children on one device, in turn by `lax.map` or at once by `vmap`."""
+"""Worker: several children on one device, by a tape of chunks, by `lax.map` or by `vmap`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from worker import Run, serve
 
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.builtin import FakeSpec, make_fake
-from nasnet_jax.nn.supernet import architecture_arrays
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
 
@@ -24,6 +23,8 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     os.environ["JAX_NUM_CPU_DEVICES"] = "1"
     size, number = size_of(settings), settings["children"]
     config = size.config()
+    whole = settings["how"] == "tape"
+    config.mesh.children_per_device = number if whole else 1
     made = make_fake(FakeSpec(**config.dataset.fake))
     kept = size.steps * size.batch_size
     mean, deviation = channel_statistics(made.train_images[:kept])
@@ -47,15 +48,15 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     )
     key = jax.random.key_data(jax.random.key(0))
 
-    def device(architectures: Any, control: Control, key: jax.Array, data: Data) -> Any:
-        def train(architecture: Any) -> jax.Array:
-            child = jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), program.shapes)
-            _, result = program.call(child, architecture, control, key, data, shards=1)
+    def device(tapes: Any, control: Control, key: jax.Array, data: Data) -> Any:
+        def train(tapes: Any) -> jax.Array:
+            children = jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), program.shapes)
+            _, result = program.call(children, tapes, control, key, data, shards=1)
             return result.correct
 
-        if settings["how"] == "map":
-            return lax.map(train, architectures)
-        return jax.vmap(train)(architectures)
+        if whole:
+            return train(tapes)
+        return lax.map(train, tapes) if settings["how"] == "map" else jax.vmap(train)(tapes)
 
     mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("arch", "data"))
     function = jax.jit(
@@ -64,10 +65,14 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     control, key, data = jax.device_put((control, key, data))
 
     def run(message: dict[str, Any]) -> dict[str, Any]:
-        arrays = [architecture_arrays(one) for one in parsed(message["architectures"])]
-        assert len(arrays) == number
-        stacked = jax.tree.map(lambda *parts: np.stack(parts), *arrays)
-        return {"correct": np.asarray(function(stacked, control, key, data)).tolist()}
+        chosen = parsed(message["architectures"])
+        assert len(chosen) == number
+        if whole:
+            tapes = program.supernet.launch(chosen).tapes
+        else:
+            launches = [program.supernet.launch([one]).tapes for one in chosen]
+            tapes = jax.tree.map(lambda *parts: np.stack(parts), *launches)
+        return {"correct": np.ravel(function(tapes, control, key, data)).tolist()}
 
     return run, {}
 

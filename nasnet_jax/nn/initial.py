@@ -38,9 +38,15 @@ def initial(name: str, shape: Sequence[int]) -> Initial:
 
 def draws(key: jax.Array, shapes: Any) -> Any:
     """Truncated normal numbers of deviation 1 for a tree of parameters, float32."""
+    number = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    return cut(jax.random.truncated_normal(key, -2.0, 2.0, (number,)), shapes)
+
+
+def cut(vector: Any, shapes: Any) -> Any:
+    """The tree of arrays of these shapes that lie one after the other in a vector, of NumPy or JAX."""
     leaves, tree = jax.tree.flatten(shapes)
-    ends = list(itertools.accumulate(leaf.size for leaf in leaves))
-    parts = jnp.split(jax.random.truncated_normal(key, -2.0, 2.0, (ends[-1],)), ends[:-1])
+    ends = itertools.accumulate(leaf.size for leaf in leaves)
+    parts = [vector[end - leaf.size : end] for end, leaf in zip(ends, leaves, strict=True)]
     return jax.tree.unflatten(
         tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     )

@@ -298,13 +298,17 @@ class FactorizedReduction(nnx.Module):
         self.path_2 = conv(in_features, features // 2, (1, 1), config=config, rngs=rngs)
         self.norm = BatchNorm(features, config=config)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, in_features]` to `[batch, ceil(h/2), ceil(w/2), features]`."""
+    def before_norm(self, x: jax.Array) -> jax.Array:
+        """What the normalization reads: both subsamplings, projected, side by side."""
         x = nnx.relu(x)
         # Padded behind and cropped in front, so that both paths have ceil(size / 2) positions.
         shifted = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
         halves = self.path_1(x[:, ::2, ::2]), self.path_2(shifted[:, ::2, ::2])
-        return self.norm(jnp.concatenate(halves, -1))
+        return jnp.concatenate(halves, -1)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[batch, height, width, in_features]` to `[batch, ceil(h/2), ceil(w/2), features]`."""
+        return self.norm(self.before_norm(x))
 
 
 class Projection(nnx.Module):

@@ -17,12 +17,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from nasnet_jax.nn.supernet import architecture_arrays
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Topology
 from nasnet_jax.platform import find_devices
 from nasnet_jax.search.child_program import Control, Data, make_child_program
-from nasnet_jax.space import Architecture
 from nasnet_jax.train.config import check_config, config_architecture
 from nasnet_jax.train.program import TrainProgram, fitting_batches
 
@@ -105,9 +103,7 @@ def lower_search(
         )
 
     program = make_child_program(config, size.macro, platform=devices[0].platform)
-    one = architecture_arrays(
-        Architecture.from_decisions(np.zeros(10 * config.num_blocks, np.int32))
-    )
+    one = program.supernet.launch([])
     key_data = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
     image = (*size.macro.image_height_width, size.macro.image_channels)
     filled = size.evaluations * config.child.batch_size
@@ -129,7 +125,7 @@ def lower_search(
         evaluate=whole((), np.bool_),
     )
     key = whole(key_data.shape, key_data.dtype)
-    arrays = jax.tree.map(np.asarray, one)
+    arrays = jax.tree.map(np.asarray, one.tapes)
     return program.sharded(mesh).lower(
         for_each_child(program.shapes), for_each_child(arrays), control, key, data
     )

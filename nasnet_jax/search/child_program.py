@@ -16,14 +16,16 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from nasnet_jax.data.augment import random_crop_flip, standardize
 from nasnet_jax.nn.layers import LayerConfig
-from nasnet_jax.nn.supernet import ArchitectureArrays, Supernet
 from nasnet_jax.space import Macro
+from nasnet_jax.supernet import OneChild, Parameters, Room, Supernet, Tapes, clip_by_child_norm
+
+CHILDREN_A_CALL, MOST_CALLS = 4, 16
+"""Of a chunk, unless it is said: so many children for each of its calls, or chunks are seldom full."""
 
 
 class Data(NamedTuple):
@@ -48,13 +50,13 @@ class Data(NamedTuple):
     deviation: Any
 
 
-class Child(NamedTuple):
-    """What training a child changes.
+class Children(NamedTuple):
+    """What training changes of the children of a device.
 
     Attributes:
-      parameters: of the supernet, in one vector, so that the optimizer is one pass over it.
+      parameters: of the supernet.
       optimizer: optax's state, the momentum.
-      finite: bool, whether every loss so far was finite.
+      finite: bool `[children]`, whether every logit so far was finite.
     """
 
     parameters: Any
@@ -81,7 +83,7 @@ class Control(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Of one call: `correct` held-out images, and whether the child is still `finite`."""
+    """Of one call, `[children]`: `correct` held-out images, and whether the child is still `finite`."""
 
     correct: Any
     finite: Any
@@ -91,7 +93,7 @@ class Result(NamedTuple):
 class ChildProgram:
     """The program's constants; see `nasnet_jax.search.config` for the fields."""
 
-    supernet: Supernet
+    supernet: Supernet | OneChild
     batch_size: int
     learning_rate: float
     momentum: float
@@ -102,43 +104,39 @@ class ChildProgram:
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
-        """Momentum SGD after clipping; the learning rate is applied where the horizon is known."""
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_grad_norm), optax.trace(decay=self.momentum)
-        )
+        """Momentum SGD; clipping by child and the learning rate stand around it."""
+        return optax.trace(decay=self.momentum)
 
-    def init(self, key: jax.Array, architecture: ArchitectureArrays) -> Child:
-        """A new child."""
-        # Made before they become one vector: a TPU's compiler would make each of them within the one
-        # operation that writes the vector, whose code is six times as large.
-        parameters = lax.optimization_barrier(self.supernet.init(key, architecture))
-        parameters, _ = ravel_pytree(parameters)
-        return Child(parameters, self.optimizer.init(parameters), jnp.array(True))
+    def init(self, key: jax.Array, tapes: Tapes) -> Children:
+        """New children."""
+        parameters = self.supernet.init(key, tapes)
+        finite = jnp.ones(self.supernet.room.children, bool)
+        return Children(parameters, self.optimizer.init(parameters), finite)
 
     @property
-    def shapes(self) -> Child:
-        """Shapes and types of a child."""
-        size = sum(leaf.size for leaf in jax.tree.leaves(self.supernet.shapes))
-        parameters = jax.ShapeDtypeStruct((size,), jnp.float32)
+    def shapes(self) -> Children:
+        """Shapes and types of a device's children."""
+        parameters = self.supernet.shapes
         optimizer = jax.eval_shape(self.optimizer.init, parameters)
-        return Child(parameters, optimizer, jax.ShapeDtypeStruct((), jnp.bool_))
+        finite = jax.ShapeDtypeStruct((self.supernet.room.children,), jnp.bool_)
+        return Children(parameters, optimizer, finite)
 
     def sharded(self, mesh: Mesh) -> Any:
-        """The program over a mesh: `(children, architectures, control, key, data)`.
+        """The program over a mesh: `(children, tapes, control, key, data)`.
 
-        `children` and `architectures` have a leading axis of the mesh's `arch` size. The key is
-        the same for all children (common random numbers), so that neither the place in a row nor
-        the device changes a child.
+        `children` and `tapes` have a leading axis of the mesh's `arch` size. The key is the same for
+        all children (common random numbers), so that neither the place in a launch nor the device
+        changes a child.
 
         Returns:
           A jitted function to the children after the call, whose buffers it reuses, and a `Result`
-          of `[arch]` arrays.
+          of `[arch, children]` arrays.
         """
         shards = mesh.shape["data"]
 
-        def device(children: Child, architectures: Any, *rest: Any) -> tuple[Child, Result]:
-            child, architecture = jax.tree.map(lambda x: x[0], (children, architectures))
-            out = self.call(child, architecture, *rest, shards=shards)
+        def device(children: Children, tapes: Any, *rest: Any) -> tuple[Children, Result]:
+            children, tapes = jax.tree.map(lambda x: x[0], (children, tapes))
+            out = self.call(children, tapes, *rest, shards=shards)
             return jax.tree.map(lambda x: x[None], out)
 
         # The types of varying values are not checked: zeros in a branch and its sibling's results
@@ -154,32 +152,30 @@ class ChildProgram:
 
     def call(
         self,
-        child: Child,
-        architecture: ArchitectureArrays,
+        children: Children,
+        tapes: Tapes,
         control: Control,
         key_data: jax.Array,
         data: Data,
         *,
         shards: int,
-    ) -> tuple[Child, Result]:
-        """What one device does in a call: steps of one child, inside a `shard_map`.
+    ) -> tuple[Children, Result]:
+        """What one device does in a call: steps of its children, inside a `shard_map`.
 
         Args:
-          child: before the call.
-          architecture: of the child.
+          children: before the call.
+          tapes: of the children.
           control: what is to be done.
           key_data: of the search's child key.
           data: all of the data set.
           shards: how many devices of the axis `data` share each batch.
 
         Returns:
-          The child after the call, and the call's result.
+          The children after the call, and the call's result.
         """
         init_key, order_key, augment_key = jax.random.split(jax.random.wrap_key_data(key_data), 3)
-        child = lax.cond(control.first, lambda: self.init(init_key, architecture), lambda: child)
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.supernet.shapes)
-        _, unravel = ravel_pytree(zeros)
-        decayed, _ = ravel_pytree(self.supernet.kernels(architecture))
+        children = lax.cond(control.first, lambda: self.init(init_key, tapes), lambda: children)
+        owners = self.supernet.owners(tapes)
         steps_per_epoch = data.train_images.shape[0] // self.batch_size
         epoch_key = jax.random.fold_in(order_key, control.start // steps_per_epoch)
         order = jax.random.permutation(epoch_key, data.train_images.shape[0])
@@ -203,20 +199,26 @@ class ChildProgram:
             )
             return standardize(images, data.mean, data.deviation), labels, mask
 
-        def update(child: Child, gradient: Any, number: jax.Array) -> Child:
-            gradient = gradient + self.weight_decay * decayed * child.parameters
-            updates, optimizer = self.optimizer.update(gradient, child.optimizer)
+        def update(children: Children, gradient: Parameters, number: jax.Array) -> Children:
+            parameters = children.parameters
+            kernels = self.supernet.kernels(parameters, tapes)
+            gradient = jax.tree.map(lambda g, k: g + self.weight_decay * k, gradient, kernels)
+            gradient = clip_by_child_norm(gradient, owners, self.max_grad_norm)
+            updates, optimizer = self.optimizer.update(gradient, children.optimizer)
             done = (control.start + number) / control.horizon
             rate = self.learning_rate * 0.5 * (1.0 + jnp.cos(math.pi * done))
-            return child._replace(parameters=child.parameters - rate * updates, optimizer=optimizer)
+            parameters = jax.tree.map(lambda x, u: x - rate * u, parameters, updates)
+            return children._replace(parameters=parameters, optimizer=optimizer)
 
-        def step(number: jax.Array, carry: tuple[Child, jax.Array]) -> tuple[Child, jax.Array]:
-            child, correct = carry
+        def step(
+            number: jax.Array, carry: tuple[Children, jax.Array]
+        ) -> tuple[Children, jax.Array]:
+            children, correct = carry
             training = number < control.steps
+            # All children of a device see the same images.
             images, labels, weights = lax.cond(training, train_batch, valid_batch, number)
             logits, vjp = jax.vjp(
-                lambda parameters: self.supernet(parameters, architecture, images),
-                unravel(child.parameters),
+                lambda parameters: self.supernet(parameters, tapes, images), children.parameters
             )
             probabilities = jax.nn.softmax(logits)
             wanted = jax.nn.one_hot(labels, logits.shape[-1])
@@ -224,24 +226,27 @@ class ChildProgram:
             # that both share one forward pass in the program.
             gradient = lax.cond(
                 training,
-                lambda: ravel_pytree(vjp((probabilities - wanted) / local)[0])[0],
-                lambda: jnp.zeros_like(child.parameters),
+                lambda: vjp((probabilities - wanted) / local)[0],
+                lambda: jax.tree.map(jnp.zeros_like, children.parameters),
             )
             if shards > 1:
                 gradient = lax.pmean(gradient, "data")
-            child = lax.cond(training, update, lambda child, *_: child, child, gradient, number)
-            child = child._replace(finite=child.finite & jnp.all(jnp.isfinite(logits)))
-            right = jnp.sum((logits.argmax(-1) == labels) * weights)
-            return child, correct + jnp.where(training, 0.0, right)
+            children = lax.cond(
+                training, update, lambda children, *_: children, children, gradient, number
+            )
+            finite = children.finite & jnp.isfinite(logits).all((1, 2))
+            right = ((logits.argmax(-1) == labels) * weights).sum(1)
+            return children._replace(finite=finite), correct + jnp.where(training, 0.0, right)
 
         evaluations = data.valid_images.shape[0] // self.batch_size
         total = control.steps + jnp.where(control.evaluate, evaluations, 0)
-        child, correct = lax.fori_loop(0, total, step, (child, jnp.zeros(())))
-        finite = child.finite
+        correct = jnp.zeros(self.supernet.room.children)
+        children, correct = lax.fori_loop(0, total, step, (children, correct))
+        finite = children.finite
         if shards > 1:
             correct = lax.psum(correct, "data")
             finite = lax.pmin(finite.astype(jnp.int32), "data") > 0
-        return child._replace(finite=finite), Result(correct, finite)
+        return children._replace(finite=finite), Result(correct, finite)
 
 
 def make_child_program(
@@ -257,8 +262,15 @@ def make_child_program(
     child = config.child
     dtype = jnp.bfloat16 if child.bfloat16 else None
     layers = LayerConfig(dtype=dtype, track_statistics=False, batch_last=platform == "tpu")
+    together = config.mesh.children_per_device
+    room = Room(together, config.mesh.chunk or min(MOST_CALLS, max(together // CHILDREN_A_CALL, 1)))
+    supernet = (
+        OneChild(macro, config.num_blocks, layers)
+        if room == Room()
+        else Supernet(macro, config.num_blocks, layers, room)
+    )
     return ChildProgram(
-        supernet=Supernet(macro, config.num_blocks, layers),
+        supernet=supernet,
         batch_size=child.batch_size,
         learning_rate=child.learning_rate,
         momentum=child.momentum,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,13 +19,13 @@ from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
 from nasnet_jax.memory import check_parameters_fit
-from nasnet_jax.nn.supernet import Supernet, architecture_arrays
 from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import search_macro
-from nasnet_jax.search.dealing import deal
+from nasnet_jax.search.dealing import deal, share
 from nasnet_jax.space import Architecture, Cost, cost
+from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet, places_alone
 
 ALIGNMENT = 64
 """Bytes, of XLA:CPU's buffers."""
@@ -49,7 +51,7 @@ class TrainedChild(NamedTuple):
     Attributes:
       architecture: in its canonical form.
       reward: as of `ChildResult`.
-      parameters: of the supernet, NumPy arrays, which all processes of a pod have.
+      parameters: of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
     """
 
     architecture: Architecture
@@ -80,7 +82,7 @@ def make_mesh(arch: int, data: int) -> Mesh:
 
 
 class ChildTrainer:
-    """The child trainer: one child per device at a time, in rows of similar cost.
+    """The child trainer: in launches, of as many children of similar cost as the devices hold.
 
     In a pod the mesh spans the devices of all processes, which all hold the data set and call every
     method with the same arguments.
@@ -106,7 +108,7 @@ class ChildTrainer:
         self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
         self._program = make_child_program(config, self.macro, platform=mesh.devices.flat[0].platform)
-        (size,) = self._program.shapes.parameters.shape
+        size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.parameters))
         check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
@@ -145,16 +147,13 @@ class ChildTrainer:
             deviation=deviation,
         )
         self._replicated = NamedSharding(mesh, P())
-        self._by_child = NamedSharding(mesh, P("arch"))
+        self._by_device = NamedSharding(mesh, P("arch"))
         self._data = _place(data, self._replicated)
         # Common random numbers: every child has this key.
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
         self._key = _place(jax.random.key_data(key), self._replicated)
-        self._num_blocks = config.num_blocks
-        # Only the row's best leaves the devices. Its index is data.
-        self._pick = jax.jit(
-            lambda parameters, index: parameters[index], out_shardings=self._replicated
-        )
+        # Only a launch's best leaves the devices. Its place is data.
+        self._pick = jax.jit(_child_alone, out_shardings=self._replicated)
         self.best: TrainedChild | None = None
         self._compiled: jax.stages.Compiled | None = None
         self.compilations = 0
@@ -163,9 +162,17 @@ class ChildTrainer:
         self.device_seconds = 0.0
 
     @property
-    def supernet(self) -> Supernet:
+    def supernet(self) -> Supernet | OneChild:
         """What all children are parts of."""
         return self._program.supernet
+
+    @functools.cached_property
+    def solo(self) -> Supernet | OneChild:
+        """The same with room for one child."""
+        supernet = self.supernet
+        if isinstance(supernet, OneChild):
+            return supernet
+        return dataclasses.replace(supernet, room=Room())
 
     @property
     def training_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -181,17 +188,18 @@ class ChildTrainer:
         """Compiles the program, once."""
         if self._compiled is None:
             started = time.time()
-            rows = self.mesh.shape["arch"]
-            example = Architecture.from_decisions(np.zeros(10 * self._num_blocks, np.int32))
-            arrays = self._stack([example] * rows)
+            devices = self.mesh.shape["arch"]
+            tapes = self._tapes([self.supernet.launch([])] * devices)
             children = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((rows, *x.shape), x.dtype, sharding=self._by_child),
+                lambda x: jax.ShapeDtypeStruct(
+                    (devices, *x.shape), x.dtype, sharding=self._by_device
+                ),
                 self._program.shapes,
             )
             function = self._program.sharded(self.mesh)
             control = self._control(first=True, start=0, steps=0, horizon=1, evaluate=False)
             self._compiled = function.lower(
-                children, arrays, control, self._key, self._data
+                children, tapes, control, self._key, self._data
             ).compile()
             self._abstract_children = children
             self.compilations += 1
@@ -212,40 +220,49 @@ class ChildTrainer:
           architectures: any number of them.
           epochs: of training, also the period of the learning rate's cosine.
           keep_best: whether `best` is to be the best of them, if it is not better already.
-          on_call: told after every epoch of a row which share of the work is done, and the results
-            of the rows before; what it raises ends the training.
+          on_call: told after every epoch of a launch which share of the work is done, and the
+            results of the launches before; what it raises ends the training.
 
         Returns:
           One result for each architecture, in their order.
         """
         canonical = [architecture.canonical() for architecture in architectures]
         costs = [self.cost(architecture).macs for architecture in canonical]
-        rows = deal(costs, self.mesh.shape["arch"])
+        launches = deal(costs, self.mesh.shape["arch"] * self.supernet.room.children)
         results: list[ChildResult | None] = [None] * len(canonical)
-        for number, row in enumerate(rows):
+        for number, launch in enumerate(launches):
 
-            def on_epoch(share: float, number: int = number) -> None:
-                on_call((number + share) / len(rows), [one for one in results if one is not None])
+            def on_epoch(part: float, number: int = number) -> None:
+                done = [one for one in results if one is not None]
+                on_call((number + part) / len(launches), done)
 
-            children = [canonical[index] for index in row]
-            trained = self._train_row(children, epochs, keep_best, on_epoch)
-            for index, result in zip(row, trained, strict=True):
-                results[index] = result
+            shared = share([costs[index] for index in launch], self.mesh.shape["arch"])
+            indices = [[launch[place] for place in places] for places in shared]
+            trained = self._launch(
+                [[canonical[index] for index in of_device] for of_device in indices],
+                epochs,
+                keep_best,
+                on_epoch,
+            )
+            for of_device, found in zip(indices, trained, strict=True):
+                for index, result in zip(of_device, found, strict=True):
+                    results[index] = result
         return [result for result in results if result is not None]
 
-    def _train_row(
+    def _launch(
         self,
-        row: list[Architecture],
+        shared: list[list[Architecture]],
         epochs: int,
         keep_best: bool,
         on_epoch: Callable[[float], None],
-    ) -> list[ChildResult]:
+    ) -> list[list[ChildResult]]:
+        """Trains these children on these devices, at the same time."""
         program = self.compile()
         started = time.time()
-        # A short row is filled up with its last child, whose copies are thrown away.
-        arrays = self._stack(row + [row[-1]] * (self.mesh.shape["arch"] - len(row)))
+        launches = [self.supernet.launch(architectures) for architectures in shared]
+        tapes = self._tapes(launches)
         children = jax.tree.map(
-            lambda x: _place(np.zeros(x.shape, x.dtype), self._by_child), self._abstract_children
+            lambda x: _place(np.zeros(x.shape, x.dtype), self._by_device), self._abstract_children
         )
         horizon = epochs * self.steps_per_epoch
         finished = []
@@ -258,27 +275,43 @@ class ChildTrainer:
                 evaluate=epoch == epochs - 1,
             )
             called = time.time()
-            children, result = program(children, arrays, control, self._key, self._data)
+            children, result = program(children, tapes, control, self._key, self._data)
             finished.append(_finish_times(result.correct, called))
             on_epoch((epoch + 1) / epochs)
         self._account(np.array(finished))
         correct, finite = multihost_utils.process_allgather(result, tiled=True)
         seconds = time.time() - started
-        results = []
-        for index in range(len(row)):
-            diverged = not finite[index]
-            reward = 0.0 if diverged else float(correct[index]) / self.num_validation
-            results.append(ChildResult(reward, diverged, seconds))
+        results: list[list[ChildResult]] = []
+        for device, architectures in enumerate(shared):
+            results.append([])
+            for child in range(len(architectures)):
+                diverged = not finite[device, child]
+                reward = 0.0 if diverged else float(correct[device, child]) / self.num_validation
+                results[-1].append(ChildResult(reward, diverged, seconds))
         if keep_best:
-            best = max(range(len(row)), key=lambda index: results[index].reward)
-            if self.best is None or results[best].reward > self.best.reward:
-                vector = np.asarray(self._pick(children.parameters, np.int32(best)))
-                parameters = _unraveled(vector, self.supernet.shapes)
-                self.best = TrainedChild(row[best], results[best].reward, parameters)
+            self._keep_best(shared, results, launches, children.parameters)
         return results
 
+    def _keep_best(
+        self,
+        shared: list[list[Architecture]],
+        results: list[list[ChildResult]],
+        launches: list[Launch],
+        parameters: Parameters,
+    ) -> None:
+        """Brings the weights of a launch's best child to the host, if it is better than `best`."""
+        places = [(device, child) for device, found in enumerate(results) for child in range(len(found))]
+        device, child = max(places, key=lambda place: results[place[0]][place[1]].reward)
+        architecture, reward = shared[device][child], results[device][child].reward
+        if self.best is not None and reward <= self.best.reward:
+            return
+        stages = places_alone(self.solo, architecture, launches[device], child)
+        place = _place((np.int32(device), np.int32(child), stages), self._replicated)
+        picked = self._pick(parameters, *place)
+        self.best = TrainedChild(architecture, reward, jax.tree.map(np.asarray, picked))
+
     def _account(self, finished: np.ndarray) -> None:
-        """Adds the seconds `[calls, local devices]` that each device took for a row's calls."""
+        """Adds the seconds `[calls, local devices]` that each device took for a launch's calls."""
         seconds = multihost_utils.process_allgather(finished)  # [processes, calls, devices]
         self.busy_seconds += float(seconds.sum())
         slowest = seconds.max((0, 2)).sum()
@@ -286,14 +319,15 @@ class ChildTrainer:
 
     @property
     def idle_share(self) -> float:
-        """The share of the devices' time that they waited for a slower child of their row."""
+        """The share of the devices' time that they waited for a slower one beside them."""
         if self.device_seconds == 0:
             return 0.0
         return 1.0 - self.busy_seconds / self.device_seconds
 
-    def _stack(self, row: list[Architecture]) -> object:
-        arrays = [architecture_arrays(architecture) for architecture in row]
-        return _place(jax.tree.map(lambda *x: np.stack(x), *arrays), self._by_child)
+    def _tapes(self, launches: list[Launch]) -> Any:
+        """The tapes of the devices' launches, along a leading axis, on the devices."""
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(one.tapes for one in launches))
+        return _place(stacked, self._by_device)
 
     def _control(
         self, *, first: bool, start: int, steps: int, horizon: int, evaluate: bool
@@ -331,14 +365,14 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(place, tree)
 
 
-def _unraveled(vector: np.ndarray, shapes: Any) -> Any:
-    """The tree of arrays of these shapes that `ravel_pytree` made the vector of."""
-    leaves, tree = jax.tree.flatten(shapes)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    parts = np.split(vector, ends[:-1])
-    return jax.tree.unflatten(
-        tree, [p.reshape(x.shape) for p, x in zip(parts, leaves, strict=True)]
+def _child_alone(
+    parameters: Parameters, device: jax.Array, child: jax.Array, stages: Any
+) -> Parameters:
+    """The parameters of one child of one device, in the order in which it has them alone."""
+    found = jax.tree.map(
+        lambda leaf, numbers: leaf[device][numbers], parameters.stages, stages
     )
+    return Parameters(parameters.fixed[device, child][None], found)
 
 
 def _finish_times(output: jax.Array, called: float) -> list[float]:

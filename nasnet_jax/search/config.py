@@ -53,6 +53,8 @@ RANGES = {
     "rerank.epochs": ranges.Range(1, 10_000),
     "mesh.arch": ranges.Range(-1, 10**6),
     "mesh.data": ranges.Range(1, 10**6),
+    "mesh.children_per_device": ranges.Range(1, 1024),
+    "mesh.chunk": ranges.Range(0, 1024),
 }
 """What the numbers may be. Their upper ends are far from use; they meet what is mistyped before it is
 compiled or takes the memory."""
@@ -127,6 +129,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.mesh = ml_collections.ConfigDict()
     config.mesh.arch = -1  # Devices over which children are spread; -1: all that are left.
     config.mesh.data = 1  # Devices that share one child's batch.
+    config.mesh.children_per_device = 1  # K, trained at the same time; see docs/searching.md.
+    config.mesh.chunk = 0  # s, layers that run at once; 0: a quarter of K, at most 16.
     return config
 
 

@@ -22,3 +22,28 @@ def deal(costs: Sequence[float], width: int) -> list[list[int]]:
     short = len(order) % width
     starts = range(short, len(order), width)
     return ([order[:short]] if short else []) + [order[start : start + width] for start in starts]
+
+
+def share(costs: Sequence[float], devices: int) -> list[list[int]]:
+    """Shares the children of a row among devices, so that each gets about as much work.
+
+    Args:
+      costs: of the row's children.
+      devices: of which none gets more children than another needs to.
+
+    Returns:
+      For each device the indices of its children into `costs`, rising; with no more children than
+      devices, one each, and nothing for the devices behind.
+    """
+    most = -(-len(costs) // devices)
+    shares: list[list[int]] = [[] for _ in range(devices)]
+    work = [0.0] * devices
+    for index in sorted(range(len(costs)), key=lambda index: (-costs[index], index)):
+        free = [device for device in range(devices) if len(shares[device]) < most]
+        device = min(free, key=lambda device: work[device])
+        shares[device].append(index)
+        work[device] += costs[index]
+    if most == 1:
+        # In their order: what is timed first is the cheapest.
+        return [[index] for index in range(len(costs))] + [[] for _ in range(devices - len(costs))]
+    return [sorted(indices) for indices in shares]

@@ -17,11 +17,11 @@ from nasnet_jax.data.augment import standardize
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
-from nasnet_jax.nn.extraction import extract_network
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.search.child_trainer import ChildTrainer, TrainedChild
 from nasnet_jax.space import Architecture, Macro
+from nasnet_jax.supernet import extract_network
 from nasnet_jax.workdir import of_first_process
 
 STATISTICS_IMAGES = 1024
@@ -61,7 +61,12 @@ def save_winner(
     """
     images, mean, deviation = trainer.training_images
     layers = trainer.supernet.config
-    network = extract_network(trainer.supernet, winner.architecture, winner.parameters)
+    network = extract_network(
+        trainer.solo,
+        winner.architecture,
+        winner.parameters,
+        trainer.solo.launch([winner.architecture]),
+    )
     parameters = nnx.state(network, nnx.Param)
     _check_finite(parameters)
     statistics = batch_statistics(

@@ -104,7 +104,7 @@ def test_sharing_a_batch_reduces_outside_of_branches_only(data_parallel):
 
 
 def test_sharing_a_batch_trains(data_parallel, architectures):
-    (result,) = data_parallel.train(architectures[:1], epochs=4)
+    (result,) = data_parallel.train(architectures[:1], epochs=16)
     assert not result.diverged
     # Three classes of learnable patterns; chance is a third.
     assert result.reward > 0.45
@@ -131,6 +131,29 @@ def test_neither_place_nor_neighbours_change_a_child(trainer, architectures, res
     for architecture, reward in zip(architectures, rewards, strict=True):
         (alone,) = trainer.train([architecture], epochs=2)
         assert alone.reward == reward
+
+
+def test_several_children_on_a_device_are_what_each_is_alone():
+    """Five on two devices with room for three each, and the same in other places, beside others."""
+    config = small_config()
+    config.mesh.children_per_device, config.mesh.chunk = 3, 2
+    trainer = make_trainer(config, arch=2, data=1)
+    rng = np.random.default_rng(0)
+    architectures = [sample_architecture(rng, 2) for _ in range(5)]
+    rewards = [one.reward for one in trainer.train(architectures, epochs=2, keep_best=True)]
+    assert trainer.best is not None and trainer.best.reward == max(rewards)
+    weights = trainer.best.parameters
+    again = trainer.train([*architectures[::-1], *architectures[:2]], epochs=2)
+    assert [one.reward for one in again] == [*rewards[::-1], *rewards[:2]]
+    best = architectures[rewards.index(max(rewards))]
+    trainer.best = None
+    (alone,) = trainer.train([best], epochs=2, keep_best=True)
+    assert alone.reward == max(rewards)
+    jax.tree.map(np.testing.assert_array_equal, weights, trainer.best.parameters)
+    assert trainer.compilations == 1
+    hlo = trainer.compile().as_text()
+    assert count("conditional", hlo) >= 6
+    assert {name: count(name, hlo) for name in COLLECTIVES} == dict.fromkeys(COLLECTIVES, 0)
 
 
 def test_swapped_halves_of_an_addition_are_the_same_child(trainer):

@@ -88,7 +88,7 @@ def test_other_configuration_is_refused_with_the_difference(
         ("mesh.arch", 3, "does not make the 4 devices"),
         ("strategy.name", "grid", "strategy.name must be one of"),
         ("num_children", 0, "num_children must be at least 1"),
-        ("num_blocks", 9, "from 2 to 7"),
+        ("num_blocks", 9, "at least 2 and at most 7"),
         ("strategy.name", "evolution", "population_size is 100, .* only 6"),
     ],
 )

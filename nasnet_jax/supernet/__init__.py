@@ -1,0 +1,34 @@
+"""The supernet: one program that trains any architectures, several at once on each device.
+
+In the order of the paper:
+
+- `calls`: an architecture's cells as a list of layer calls;
+- `kinds`: the kinds of layer there are, made of the layers of the 13 operations;
+- `schedule`: packs the calls of a device's children into chunks of one kind;
+- `tape`: the chunks as arrays, and where on them each child's weights lie;
+- `rows`: the hidden states, and their normalization;
+- `chunk`: one chunk, forward and backward;
+- `stage`: the loop over the chunks of cells of one size;
+- `network`: `Supernet`, the whole network; `weights`: how its parameters start, and whose they are;
+- `launch`: what the host prepares for the children of a device;
+- `extraction`: a child as a static network;
+- `one_child`: the same for one child a device, by another program.
+"""
+
+from nasnet_jax.supernet.extraction import extract_network, places_alone
+from nasnet_jax.supernet.launch import Launch, Room
+from nasnet_jax.supernet.network import Parameters, Supernet, Tapes
+from nasnet_jax.supernet.one_child import OneChild
+from nasnet_jax.supernet.weights import clip_by_child_norm
+
+__all__ = [
+    "Launch",
+    "OneChild",
+    "Parameters",
+    "Room",
+    "Supernet",
+    "Tapes",
+    "clip_by_child_norm",
+    "extract_network",
+    "places_alone",
+]
