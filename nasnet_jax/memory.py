@@ -13,6 +13,7 @@ from nasnet_jax.cgroups import MEMBERSHIP, ROOT, control_groups, group_numbers
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
+    from jax.stages import Compiled
 
 _FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Of a control group, in both versions."""
@@ -89,6 +90,23 @@ def check_parameters_fit(number: int, mesh: Mesh, advice: str) -> None:
         devices = len(mesh.local_devices)
         what = f"{number:,} parameters, their gradient and momentum on {devices} devices"
         check_fits(3 * 4 * number * devices, what, advice)
+
+
+def check_program_fits(program: Compiled, mesh: Mesh, advice: str) -> None:
+    """Sees that what a program computes in between fits, on the devices of a CPU, before it runs.
+
+    Args:
+        program: For all devices.
+        mesh: The devices.
+        advice: As for `check_fits`.
+
+    Raises:
+        NotEnoughMemory: If it does not fit.
+    """
+    sizes = program.memory_analysis()
+    if mesh.devices.flat[0].platform == "cpu" and sizes is not None:
+        devices = len(mesh.local_devices)
+        check_fits(sizes.temp_size_in_bytes * devices, f"A program on {devices} devices", advice)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,20 @@ import math
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nasnet_jax import memory
 from nasnet_jax.data.builtin import FakeSpec, make_fake
-from nasnet_jax.memory import NotEnoughMemory, check_fits, explained_memory, free_memory
+from nasnet_jax.memory import (
+    NotEnoughMemory,
+    check_fits,
+    check_parameters_fit,
+    check_program_fits,
+    explained_memory,
+    free_memory,
+)
 
 NAMES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -55,6 +63,20 @@ def test_a_data_set_is_measured_before_it_is_decoded(
     monkeypatch.setattr(memory, "free_memory", lambda: 1000.0)
     with pytest.raises(NotEnoughMemory, match=r"digits \(train\) as \(1437, 16, 16, 1\) uint8"):
         load_arrays("digits", image_size=16)
+
+
+def test_what_a_program_takes_is_known_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def squares(x: jax.Array) -> jax.Array:
+        return jnp.sort(x @ x, 0)[0, 0]
+
+    program = jax.jit(squares).lower(jax.ShapeDtypeStruct((512, 512), jnp.float32)).compile()
+    mesh = jax.make_mesh((jax.device_count(),), ("data",))
+    check_program_fits(program, mesh, "a smaller one")
+    monkeypatch.setattr(memory, "free_memory", lambda: 4.0 * 512 * 512 * jax.device_count() - 1)
+    with pytest.raises(NotEnoughMemory, match="A program on 4 devices would take"):
+        check_program_fits(program, mesh, "a smaller one")
+    with pytest.raises(NotEnoughMemory, match="1,000,000 parameters, .* on 4 devices"):
+        check_parameters_fit(10**6, mesh, "a smaller one")
 
 
 @pytest.mark.parametrize(

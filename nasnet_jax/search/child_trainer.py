@@ -18,11 +18,11 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
-from nasnet_jax.memory import check_parameters_fit
+from nasnet_jax.memory import check_parameters_fit, check_program_fits
 from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
 from nasnet_jax.search.child_program import Control, Data, make_child_program
-from nasnet_jax.search.config import search_macro
+from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import deal, share
 from nasnet_jax.space import Architecture, Cost, cost
 from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet, places_alone
@@ -201,6 +201,7 @@ class ChildTrainer:
             self._compiled = function.lower(
                 children, tapes, control, self._key, self._data
             ).compile()
+            check_program_fits(self._compiled, self.mesh, SAVES_MEMORY)
             self._abstract_children = children
             self.compilations += 1
             self.compile_seconds += time.time() - started
