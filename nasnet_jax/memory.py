@@ -41,8 +41,9 @@ def free_memory(
             if numbers := group_numbers(group, *names):
                 limit, used = numbers
                 free.append(limit - used + _given_up_when_needed(group))
-    if machine.exists() and (found := re.search(r"MemAvailable:\s*(\d+)", machine.read_text())):
-        free.append(int(found[1]) * 1024)
+    if machine.exists():
+        kilobytes = re.findall(r"(?:MemAvailable|SwapFree):\s*(\d+)", machine.read_text())
+        free.append(1024 * sum(map(int, kilobytes)))
     return min(free)
 
 

@@ -39,8 +39,11 @@ def test_a_group_leaves_what_it_has_not_used_but_for_files(tmp_path: Path, versi
     (folder / "memory.stat").write_text(f"active_file 5\n{NAMES[version][2]} 100\n")
     assert free_memory(*arguments) == 400
     machine = tmp_path / "meminfo"
-    machine.write_text("MemTotal: 9 kB\nMemAvailable:       0 kB\n")
+    machine.write_text("MemTotal: 9 kB\nMemAvailable:       0 kB\nSwapFree:  0 kB\n")
     assert free_memory(tmp_path, membership, machine) == 0
+    (folder / NAMES[version][0]).write_text("1000000\n")
+    machine.write_text("MemTotal: 9 kB\nMemAvailable:       5 kB\nSwapFree:  2 kB\n")
+    assert free_memory(tmp_path, membership, machine) == 7 * 1024
 
 
 def test_without_linux_nothing_is_known(tmp_path: Path) -> None:
