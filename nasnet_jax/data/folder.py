@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nasnet_jax.data.image_file import read_file
 from nasnet_jax.data.listing import Listing, alike
 from nasnet_jax.data.place import Place, look_into
 from nasnet_jax.data.split_names import split_role
@@ -48,8 +49,12 @@ class FileSource:
 
     def read(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the contents of these files, `[n]` bytes, and their labels."""
-        contents = np.array([self.paths[number].read_bytes() for number in numbers], dtype=object)
+        contents = np.array([read_file(self.paths[number]) for number in numbers], dtype=object)
         return contents, self.labels[numbers]
+
+    def describe(self, number: int) -> str:
+        """Its path."""
+        return repr(str(self.paths[number]))
 
     def identity(self) -> dict[str, Any]:
         """A hash of all labels and names of files, and of the sizes of all or of many of them."""

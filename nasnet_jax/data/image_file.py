@@ -20,9 +20,11 @@ from PIL import Image, UnidentifiedImageError
 from nasnet_jax.paths import local_path
 
 FORMATS = (
-    *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"),
+    *("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "TGA"),
 )
-"""As Pillow calls them. It knows more, such as EPS, for which it calls other programs."""
+"""As Pillow calls them, frequent ones first; TGA last, which begins with no mark of its own.
+
+Pillow knows more, such as EPS, for which it calls other programs."""
 MAX_PIXELS = 178_956_970
 """The largest image, which takes half a gigabyte; Pillow's own limit."""
 
@@ -59,10 +61,32 @@ def open_image(file: str | os.PathLike[str] | IO[bytes], channels: int = 3) -> n
         path, name = local_path(file), repr(os.fspath(file))
         if not os.path.lexists(path):
             raise FileNotFoundError(f"There is no file {name}.")
-        if path.is_dir():
-            raise ImageError(f"{name} is a folder, not an image.")
-        return decode_image(path.read_bytes(), channels, name)
+        return decode_image(read_file(path), channels, name)
     return decode_image(file.read(), channels)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Reads the file of an image.
+
+    Raises:
+        ImageError: If there is nothing that this user can read.
+        OSError: If it cannot be read now, which may pass.
+    """
+    name = repr(os.fspath(path))
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.islink(path):
+            raise ImageError(
+                f"{name} is a link that leads nowhere: remove it, or bring back what it leads to."
+            ) from error
+        raise ImageError(f"{name} is not there any more: bring it back, or begin anew.") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name} is a folder, not an image.") from error
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read by this user: change its permissions.") from error
+    except OSError as error:
+        raise OSError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
 def decode_image(contents: bytes, channels: int = 3, name: str = "The image") -> np.ndarray:

@@ -59,7 +59,7 @@ def train_image(
     )
     window = tf.concat([begin[:2], extent[:2]], axis=0)
     image = decoding.decode_crop(image, window, channels)
-    image = tf.image.resize(image, [size, size]) / 255
+    image = tf.image.resize(tf.cast(image, tf.float32), [size, size]) / 255
     if flip:
         image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     if colour:
@@ -82,7 +82,7 @@ def eval_image(image: Tensor, channels: int, *, size: int) -> Tensor:
     begin = tf.cast(tf.cast(sides, tf.float32) * ((1 - _CENTRAL_FRACTION) / 2), tf.int32)
     window = tf.concat([begin, sides - 2 * begin], axis=0)
     image = decoding.decode_crop(image, window, channels)
-    image = tf.image.resize(image, [size, size]) / 255
+    image = tf.image.resize(tf.cast(image, tf.float32), [size, size]) / 255
     return _finish(image, size, channels)
 
 

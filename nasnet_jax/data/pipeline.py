@@ -10,14 +10,16 @@ at once and bit for bit, the batches it would have seen, on any number of hosts.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from nasnet_jax.data import decoding
+from nasnet_jax.data.damage import refuse_damaged
 from nasnet_jax.data.decoding import Tensor
 from nasnet_jax.data.source import ArraySource, Source
+from nasnet_jax.data.streaming import FileExamples, Finish, TooLargeError
 from nasnet_jax.data.tensorflow_cpu import tf
 
 Batch = dict[str, np.ndarray]
@@ -26,9 +28,11 @@ Augment = Callable[[Tensor, int, Tensor], Tensor]
 Prepare = Callable[[Tensor, int], Tensor]
 """(image, channels) to float32 `[height, width, channels]`, with nothing random."""
 
+Choose = Callable[[int], tuple[np.ndarray, np.ndarray]]
+"""From a step to the numbers of this host's examples in its batch, and one more number for each."""
+
 _PARALLEL_READS = 2
-"""Batches read at once, so that one is read while the other waits for a slow disk."""
-_READ_AT_ONCE = 256
+"""Batches of an array read at once."""
 
 
 def train_batches(
@@ -68,16 +72,16 @@ def train_batches(
             "images. Make the batch smaller."
         )
 
-    def read(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        positions = int(step) * batch_size + share
-        return *source.read(_in_order(positions, len(source), seed)), positions
+    def choose(step: int) -> tuple[np.ndarray, np.ndarray]:
+        positions = step * batch_size + share
+        return _in_order(positions, len(source), seed), positions
 
     def finish(image: Tensor, label: Tensor, position: Tensor) -> dict[str, Tensor]:
         key = tf.stack([tf.constant(seed, tf.int64), position])
         return {"image": augment(image, source.channels, key), "label": label}
 
-    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    return _batches(_examples(source, steps, read, tf.int64), finish, len(share))
+    steps = range(start_step, np.iinfo(np.int64).max)
+    return _batches(source, steps, choose, tf.int64, finish)
 
 
 def eval_batches(
@@ -111,53 +115,16 @@ def eval_batches(
     """
     share = _share(batch_size, host_index, host_count)
 
-    def read(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        positions = int(step) * batch_size + share
+    def choose(step: int) -> tuple[np.ndarray, np.ndarray]:
+        positions = step * batch_size + share
         mask = positions < len(source)
-        return *source.read(np.where(mask, positions, 0)), mask
+        return np.where(mask, positions, 0), mask
 
     def finish(image: Tensor, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
         return {"image": prepare(image, source.channels), "label": label, "mask": mask}
 
-    steps = tf.data.Dataset.range(-(-len(source) // batch_size))
-    return _batches(_examples(source, steps, read, tf.bool), finish, len(share))
-
-
-def decoded_images(source: Source, image_size: int | None) -> Iterator[tuple[np.ndarray, np.int32]]:
-    """Yields all examples of a source in order, decoded.
-
-    Args:
-        source: The images.
-        image_size: Height and width to which they are brought (`decoding.resize_square`), or
-            `None`.
-
-    Yields:
-        An image, uint8 `[height, width, channels]`, and its label.
-
-    Raises:
-        ValueError: If an image cannot be decoded.
-    """
-
-    def read(start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        numbers = np.arange(int(start), min(int(start) + _READ_AT_ONCE, len(source)))
-        return *source.read(numbers), numbers
-
-    def finish(image: Tensor, label: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        image = decoding.decode(image, source.channels)
-        return (decoding.resize_square(image, image_size) if image_size else image), label
-
-    starts = tf.data.Dataset.range(0, len(source), _READ_AT_ONCE)
-    examples = _examples(source, starts, read, tf.int64).map(finish, tf.data.AUTOTUNE)
-    number = 0
-    try:
-        for example in examples.as_numpy_iterator():
-            yield example
-            number += 1
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
-            f"Image {number} of {source.name} cannot be decoded; it is damaged or of an unknown "
-            f"format. TensorFlow says: {error.message.splitlines()[0]}"
-        ) from error
+    steps = range(-(-len(source) // batch_size))
+    return _batches(source, steps, choose, tf.bool, finish)
 
 
 def _share(batch_size: int, host_index: int, host_count: int) -> np.ndarray:
@@ -189,38 +156,62 @@ def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
-def _examples(
-    source: Source,
-    steps: Any,
-    read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
-    extra_type: Any,
-) -> Any:
-    """Returns the tf.data set of single examples that `read` returns for each step in turn.
+def _batches(
+    source: Source, steps: range, choose: Choose, extra_type: tf.DType, finish: Finish
+) -> Iterator[Batch]:
+    """Yields the batches of these steps; examples are finished in parallel, in order.
 
-    Args:
-        source: Where `read` reads; tells the types.
-        steps: A tf.data set of int64 numbers.
-        read: From a number to several images, labels and one more number for each.
-        extra_type: TensorFlow's type of the last.
+    Raises:
+        ImageError: If an image cannot be decoded, by its name; as it is read ahead, maybe before the
+            batch that it is in.
+        OSError: If something cannot be read now.
     """
-    image_type = tf.string if source.encoded else tf.uint8
-    # Shapes are lost in NumPy functions; a known size of the images saves a resize.
-    image_shape = list(source.images.shape[1:]) if isinstance(source, ArraySource) else []
+    size = len(choose(steps.start)[0])
+    if isinstance(source, ArraySource):
+        yield from _iterate(_array_examples(source, steps, choose, extra_type, finish), size)
+        return
+    step, parallel = steps.start, None
+    while True:
+        left = range(step, steps.stop)
+        chosen = (zip(*map(np.ndarray.tolist, choose(one)), strict=True) for one in left)
+        order = itertools.chain.from_iterable(chosen)
+        examples = FileExamples(source, order, extra_type, finish, parallel=parallel)
+        try:
+            for batch in _iterate(examples.dataset, size):
+                yield batch
+                step += 1
+            return
+        except tf.errors.OpError as error:
+            if isinstance(examples.failure, TooLargeError):
+                parallel = examples.failure.parallel
+            elif examples.failure is not None:
+                raise examples.failure from error
+            else:
+                refuse_damaged(source, choose(step)[0].tolist())
+                raise
+
+
+def _iterate(examples: Any, size: int) -> Iterator[Batch]:
+    return examples.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+
+def _array_examples(
+    source: ArraySource, steps: range, choose: Choose, extra_type: tf.DType, finish: Finish
+) -> Any:
+    """Returns the tf.data set of examples of an array."""
+
+    def read(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        numbers, extras = choose(int(step))
+        return *source.read(numbers), extras
 
     def read_tensors(step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        image, label, extra = tf.numpy_function(read, [step], [image_type, tf.int32, extra_type])
-        image.set_shape([None, *image_shape])
+        image, label, extra = tf.numpy_function(read, [step], [tf.uint8, tf.int32, extra_type])
+        # Shapes are lost in NumPy functions; a known size of the images saves a resize.
+        image.set_shape([None, *source.images.shape[1:]])
         label.set_shape([None])
         extra.set_shape([None])
         return image, label, extra
 
-    return steps.map(read_tensors, num_parallel_calls=_PARALLEL_READS).unbatch()
-
-
-def _batches(
-    examples: Any, finish: Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]], size: int
-) -> Iterator[Batch]:
-    """Finishes examples in parallel, in order, and batches them."""
-    finished = examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = finished.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    return batches.as_numpy_iterator()
+    numbers = tf.data.Dataset.range(steps.start, steps.stop)
+    examples = numbers.map(read_tensors, num_parallel_calls=_PARALLEL_READS).unbatch()
+    return examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)

@@ -42,6 +42,9 @@ class Source(Protocol):
             `[n, height, width, channels]` uint8, and labels `[n]` int32.
         """
 
+    def describe(self, number: int) -> str:
+        """What to call an example in messages, which begin with it: its file, if it has one."""
+
     def identity(self) -> dict[str, Any]:
         """What tells these examples from others wherever they lie, as JSON has it.
 
@@ -77,6 +80,10 @@ class ArraySource:
     def read(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns these images, `[n, height, width, channels]`, and their labels."""
         return self.images[numbers], self.labels[numbers]
+
+    def describe(self, number: int) -> str:
+        """Its number."""
+        return f"Image {number} of {self.name}"
 
     def identity(self) -> dict[str, Any]:
         """The images' shape, and a hash of all pixels and labels."""

@@ -12,6 +12,7 @@ from nasnet_jax.data import builtin
 from nasnet_jax.data.arrays import open_arrays
 from nasnet_jax.data.dataset import Dataset, DifferentSizesError
 from nasnet_jax.data.fingerprint import fingerprint
+from nasnet_jax.data.image_file import ImageError
 from nasnet_jax.data.source import ArraySource, Source
 from nasnet_jax.memory import check_fits
 
@@ -161,18 +162,20 @@ def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarra
     """Reads, decodes and resizes all examples of a source."""
     if isinstance(source, ArraySource) and _has_size(source.images, image_size):
         return source.images, source.labels
-    from nasnet_jax.data.pipeline import decoded_images
+    from nasnet_jax.data.loading import decoded_images
 
     images: np.ndarray | None = None
     labels = np.empty(len(source), dtype=np.int32)
     for number, (image, label) in enumerate(decoded_images(source, image_size)):
+        if isinstance(image, ImageError):
+            raise image
         if images is None:
             shape = (len(source), *image.shape)
             check_fits(math.prod(shape), f"{source.name} as {shape} uint8", SAVES_MEMORY)
             images = np.empty(shape, dtype=np.uint8)
         if image.shape != images.shape[1:]:
             raise DifferentSizesError(
-                f"The images of {source.name} differ in size: number {number} is "
+                f"The images of {source.name} differ in size: {source.describe(number)} is "
                 f"{list(image.shape)} [height, width, channels], those before it are "
                 f"{list(images.shape[1:])}."
             )

@@ -73,6 +73,10 @@ class TfdsSource:
             labels[place] = feature[self.label_feature].int64_list.value[0]
         return images, labels
 
+    def describe(self, number: int) -> str:
+        """Its number."""
+        return f"Image {number} of {self.name}"
+
     def identity(self) -> dict[str, Any]:
         """The data set's name with its version, the split, and what TFDS noted of its size."""
         return self.facts
