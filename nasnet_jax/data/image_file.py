@@ -12,6 +12,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import ml_collections
+import numpy as np
 
 from nasnet_jax.data.builtin import FakeSpec
+from nasnet_jax.data.image_file import image_size
 from nasnet_jax.data.source import ArraySource, Source
 from nasnet_jax.data.sources import open_sources
 
@@ -65,11 +67,9 @@ def data_size(options: ml_collections.ConfigDict) -> DataSize:
 
 
 def _shape_of_first(source: Source) -> Shape:
+    images, _ = source.read(np.array([0]))
     if isinstance(source, ArraySource):
-        height, width, channels = source.images.shape[1:]
+        height, width = images.shape[1:3]
     else:
-        from nasnet_jax.data.pipeline import decoded_images
-
-        image, _ = next(iter(decoded_images(source, None)))
-        height, width, channels = image.shape
-    return height, width, channels
+        height, width = image_size(images[0], source.describe(0))
+    return height, width, source.channels
