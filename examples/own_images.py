@@ -11,9 +11,10 @@ Stopped, the same command goes on.
 from __future__ import annotations
 
 import http.server
+import io
 import json
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -34,6 +35,10 @@ _BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch, a multiple o
 _VALIDATION = flags.DEFINE_integer("validation", 500, "Images that children are scored on.")
 _PORT = flags.DEFINE_integer("port", 0, "Serve at this port when all is done; 0 does not.")
 flags.mark_flags_as_required(["images", "workdir"])
+
+
+MAX_BYTES = 50_000_000
+"""Of an image that the server takes."""
 
 
 def search(images: Path, workdir: Path) -> Path:
@@ -96,23 +101,43 @@ def train(
 
 
 def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
-    """Returns a server that answers an image in a POST with its classes as JSON."""
+    """Returns a server that answers an image in a POST with its classes as JSON.
+
+    What is no image is answered with a status of 4xx and `{"error": sentence}`.
+    """
     import nasnet_jax
     from nasnet_jax.inference import open_image
 
     model = nasnet_jax.load(workdir)
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 60  # Seconds for a client to send what it has announced.
+
         def do_POST(self) -> None:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(self.rfile.read(int(self.headers["Content-Length"])))
-                file.flush()
-                image = open_image(file.name, model.description.preprocessing.channels)
-            answer = json.dumps(dict(model.predict(image).top(5)[0])).encode()
-            self.send_response(200)
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal():
+                return self.answer(411, {"error": "Send the image with its Content-Length."})
+            if int(length) > MAX_BYTES:
+                return self.answer(413, {"error": f"At most {MAX_BYTES:,} bytes are taken."})
+            if self.headers.get_content_maintype() == "multipart":
+                advice = "Send the image's bytes alone: curl --data-binary @IMAGE"
+                return self.answer(415, {"error": f"This is a form. {advice}"})
+            contents = io.BytesIO(self.rfile.read(int(length)))
+            try:
+                image = open_image(contents, model.description.preprocessing.channels)
+            except ValueError as error:
+                return self.answer(400, {"error": str(error)})
+            return self.answer(200, dict(model.predict(image).top(5)[0]))
+
+        def answer(self, status: int, data: dict[str, Any]) -> None:
+            body = json.dumps(data).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            # What was not read would be taken for the next request.
+            self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(body)
 
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
 

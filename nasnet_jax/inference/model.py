@@ -13,15 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from PIL import Image
 
+from nasnet_jax.data.image_file import image_pixels, open_image
 from nasnet_jax.inference.description import ModelDescription
 from nasnet_jax.inference.folding import fold_batch_norm
 from nasnet_jax.inference.saved_model import read_network
 from nasnet_jax.nn.nasnet import NASNet
 
-Images = np.ndarray | jax.Array | Iterable[np.ndarray | jax.Array]
-"""One image `[height, width, channels]`, a batch of them, or any number of different sizes; uint8,
-or floating point in [0, 1]."""
+Picture = np.ndarray | jax.Array | Image.Image | str | os.PathLike[str]
+"""One image: an array `[height, width, channels]`, uint8 or floating point in [0, 1]; Pillow's; or the
+path of a file, which is decoded as `open_image` does."""
+
+Images = Picture | Iterable[Picture]
+"""One image, a batch of them as an array, or any number of them, of different sizes and kinds."""
 
 LARGEST_BATCH = 64
 """Images in one call of the compiled network. Fewer are filled up to a power of two, so that there
@@ -161,9 +166,17 @@ class Model:
         empty = True
         for image in _separate(images):
             empty = False
-            yield prepare(np.asarray(image))
+            yield prepare(self._pixels(image))
         if empty:
             raise ValueError("There are no images.")
+
+    def _pixels(self, image: Picture) -> np.ndarray:
+        channels = self.description.preprocessing.channels
+        if isinstance(image, str | os.PathLike):
+            return open_image(image, channels)
+        if isinstance(image, Image.Image):
+            return image_pixels(image, channels)
+        return np.asarray(image)
 
     def __repr__(self) -> str:
         macro = self.description.macro
@@ -199,9 +212,17 @@ def load(
 
 def _separate(images: Images) -> Iterable[Any]:
     """The images one by one."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        return [images]
     dimensions = getattr(images, "ndim", None)
-    if dimensions is None or dimensions == 4:
+    several = isinstance(images, Iterable) and not isinstance(images, bytes)
+    if dimensions == 4 or dimensions is None and several:
         return images
+    if dimensions is None:
+        raise ValueError(
+            "Images are arrays, Pillow's images, paths, or several of these, not "
+            f"{type(images).__name__}. nasnet_jax.inference.open_image reads a file."
+        )
     if dimensions == 3:
         return [images]
     raise ValueError(

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import nasnet_jax
 from nasnet_jax.inference import Model, ModelDescription, Prediction
@@ -45,6 +47,24 @@ def test_an_images_prediction_is_its_own(model: Model) -> None:
             model.predict(IMAGES[:number]).logits, together[:number], rtol=1e-5, atol=1e-5
         )
     assert model._logits._cache_size() == 4  # Batches of 1, 2, 4 and 8.
+
+
+def test_images_of_pillow_and_paths_are_images(model: Model, tmp_path: Path) -> None:
+    """Alone, several, and mixed with arrays."""
+    picture = Image.fromarray(IMAGES[0])
+    picture.save(tmp_path / "x.png")
+    path = tmp_path / "x.png"
+    expected = model.predict(IMAGES[0]).logits
+    for one in (picture, path, str(path), Image.open(path), [picture], iter([path])):
+        np.testing.assert_array_equal(model.predict(one).logits, expected)
+    mixed = model.predict([picture, IMAGES[1], path]).logits
+    np.testing.assert_array_equal(mixed, model.predict(IMAGES[[0, 1, 0]]).logits)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"bytes"])
+def test_what_is_no_image_is_told_how_to_become_one(model: Model, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="not .*open_image reads a file"):
+        model.predict(wrong)
 
 
 def test_more_images_than_a_batch_are_taken_in_parts(
