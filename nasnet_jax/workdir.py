@@ -106,14 +106,14 @@ class Workdir:
         _by_first_process(self.path, self._check)
         self.has_begun = of_first_process(self._found_begun)
 
-    def there(self, name: str) -> Any:
-        """What a JSON file in the folder holds; None if there is none, as the first process sees it.
+    def read(self, name: str) -> Any:
+        """What a JSON file in the folder holds.
 
         Raises:
+          OSError: if it cannot be read or is not there.
           ValueError: if it is damaged.
         """
-        path = self.path / name
-        return _read_json(path) if of_first_process(path.exists) else None
+        return _read_json(self.path / name)
 
     def check_data(self, fingerprint: Mapping[str, Any]) -> None:
         """Notes the run's data, with which the run that is there, if there is one, must have begun.

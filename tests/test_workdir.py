@@ -108,7 +108,7 @@ def test_other_names_are_folders(tmp_path: Path, name: str) -> None:
     with claimed(tmp_path / name) as place:
         assert (place.path / "config.json").exists()
         place.keep()
-    assert workdir(tmp_path / name).there("config.json") == configured().to_dict()
+    assert workdir(tmp_path / name).read("config.json") == configured().to_dict()
 
 
 def test_a_second_run_in_a_workdir_is_refused(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_run_that_has_saved_nothing_gives_way_to_other_settings(tmp_path: Path
     with claimed(tmp_path) as place:
         place.keep()  # And is killed.
     with claimed(tmp_path, configured(seed=2)) as place:
-        assert place.there("config.json")["seed"] == 2
+        assert place.read("config.json")["seed"] == 2
         place.keep()
         (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     with pytest.raises(ValueError, match="seed: there 2, here 1"):
@@ -261,4 +261,4 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} is damaged"):
         place = workdir(tmp_path)
         place.check_data(DATA)
-        place.there("summary.json")
+        place.read("summary.json")

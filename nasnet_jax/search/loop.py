@@ -31,7 +31,7 @@ from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, wri
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import Architecture, canonical_decisions, choices
-from nasnet_jax.workdir import MayChange, Workdir, always
+from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
 
 _MAY_CHANGE: MayChange = {
     "num_children": operator.le,
@@ -128,14 +128,20 @@ def run(
 
 def _finished(place: Workdir, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
     """The summary of a search that is there and has nothing left to do."""
-    summary = place.there(SUMMARY_FILE)
-    if not summary or not summary["finished"] or summary["children"] < config.num_children:
-        return None
-    if not has_model(place.path, Architecture.from_one_line(summary["best_architecture"])):
+
+    def has_nothing_left() -> bool:
+        if not (place.path / SUMMARY_FILE).exists():
+            return False
+        summary = place.read(SUMMARY_FILE)
+        if not summary["finished"] or summary["children"] < config.num_children:
+            return False
+        return has_model(place.path, Architecture.from_one_line(summary["best_architecture"]))
+
+    if not of_first_process(has_nothing_left):
         return None
     if jax.process_index() == 0:
         logging.warning("The search in %s is finished; nothing is left to do.", place.path)
-    return summary
+    return place.read(SUMMARY_FILE)
 
 
 class Search:
@@ -206,7 +212,7 @@ class Search:
         """Whether anything is left to train."""
         if len(self.history) < self.config.num_children or self._to_rerank():
             return True
-        return not has_model(self.folder, self.history.winner().architecture)
+        return not self._has_model()
 
     def search(self) -> None:
         """Trains the batches that are left."""
@@ -355,15 +361,19 @@ class Search:
         best = self.history.best(self.config.rerank.top_k)
         return [entry for entry in best if np.isnan(entry.rerank_reward)]
 
+    def _has_model(self) -> bool:
+        winner = self.history.winner().architecture
+        return of_first_process(lambda: has_model(self.folder, winner))
+
     def save_winner(self) -> None:
         """Writes the winner's model, unless it is there; that of an earlier winner is replaced.
 
         Its weights are those that its re-ranking ended with. If that was in an earlier session, or
         nothing was re-ranked, it is trained once more, which gives the same weights.
         """
-        entry = self.history.winner()
-        if has_model(self.folder, entry.architecture):
+        if self._has_model():
             return
+        entry = self.history.winner()
         architecture = entry.architecture.canonical()
         best = self.trainer.best
         with self.timed("rerank"):

@@ -22,7 +22,6 @@ from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.search.child_trainer import ChildTrainer, TrainedChild
 from nasnet_jax.space import Architecture, Macro
 from nasnet_jax.supernet import extract_network
-from nasnet_jax.workdir import of_first_process
 
 STATISTICS_IMAGES = 1024
 """Training images, at least, over which batch normalization's statistics are taken; all, where there
@@ -30,16 +29,12 @@ are fewer. A child has none: its reward is measured with those of the batch."""
 
 
 def has_model(folder: pathlib.Path, winner: Architecture) -> bool:
-    """Whether the workdir holds the model of this winner, as the first process sees it."""
+    """Whether the workdir holds the model of this winner."""
     path = folder / MODEL_FOLDER / MODEL_FILE
-
-    def of_winner() -> bool:
-        if not path.exists():
-            return False
-        description = ModelDescription.from_json(path.read_text(encoding="utf-8"))
-        return description.architecture == winner.canonical()
-
-    return of_first_process(of_winner)
+    if not path.exists():
+        return False
+    description = ModelDescription.from_json(path.read_text(encoding="utf-8"))
+    return description.architecture == winner.canonical()
 
 
 def save_winner(

@@ -173,7 +173,7 @@ def _architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architec
     if not place.has_begun or not of_first_process(path.exists):
         return config_architecture(config)
     own = Architecture.load(path)
-    as_before = place.there(CONFIG_FILE)["architecture"] == config.architecture
+    as_before = place.read(CONFIG_FILE)["architecture"] == config.architecture
     try:
         asked_for = config_architecture(config)
     except (ValueError, OSError):
@@ -196,12 +196,16 @@ def _architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architec
 
 def _finished(place: Workdir) -> dict[str, Any] | None:
     """The summary of a training that is there and has nothing left to do."""
-    summary = place.there(SUMMARY_FILE)
-    if not summary or not of_first_process((place.path / MODEL_FOLDER / MODEL_FILE).exists):
+
+    def has_nothing_left() -> bool:
+        model = place.path / MODEL_FOLDER / MODEL_FILE
+        return model.exists() and (place.path / SUMMARY_FILE).exists()
+
+    if not of_first_process(has_nothing_left):
         return None
     if jax.process_index() == 0:
         logging.warning("The training in %s is finished; nothing is left to do.", place.path)
-    return summary
+    return place.read(SUMMARY_FILE)
 
 
 class Training:
