@@ -43,7 +43,8 @@ def free_memory(
                 free.append(limit - used + _given_up_when_needed(group))
     if machine.exists():
         kilobytes = re.findall(r"(?:MemAvailable|SwapFree):\s*(\d+)", machine.read_text())
-        free.append(1024 * sum(map(int, kilobytes)))
+        if len(kilobytes) == 2:
+            free.append(1024 * sum(map(int, kilobytes)))
     return min(free)
 
 
