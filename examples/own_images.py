@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,18 @@ def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            # What was not read would be taken for the next request.
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
+            if status != 200:
+                self.hear_out()
+
+        def hear_out(self) -> None:
+            """Reads what the client still sends, which would lose the answer otherwise."""
+            self.connection.shutdown(socket.SHUT_WR)
+            left = MAX_BYTES
+            while left > 0 and (part := self.rfile.read1(min(left, 65_536))):
+                left -= len(part)
 
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
