@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,22 +71,22 @@ def _forked(words: list[str], environment: dict[str, str], folder: str) -> dict[
         files = [Path(outputs, name) for name in ("out", "err")]
         child = os.fork()
         if not child:
-            _become(words, environment, folder, files)
+            signal.alarm(SECONDS)
+            os._exit(become(words, environment, folder, files))
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out, err = (file.read_text(encoding="utf-8") for file in files)
     return {"status": status, "out": out, "err": err}
 
 
-def _become(words: list[str], environment: dict[str, str], folder: str, files: list[Path]) -> None:
+def become(words: list[str], environment: dict[str, str], folder: str, files: list[Path]) -> int:
+    """Makes a forked process that of a command line, with its outputs in files; returns its status."""
     import runpy
-    import signal
     import traceback
 
     import jax
 
-    signal.alarm(SECONDS)
     for number, file in enumerate(files, start=1):
-        os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY), number)
+        os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     os.environ |= environment
     if platforms := environment.get("JAX_PLATFORMS"):
         # Imported already, JAX does not read it any more.
@@ -102,10 +103,9 @@ def _become(words: list[str], environment: dict[str, str], folder: str, files: l
     except BaseException:
         traceback.print_exc()
         status = 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""A search that is killed again and again is, in the end, the search that nobody disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+from sessions import Server, Session, kill_at_random, newest_begun, serving, undisturbed
+
+from nasnet_jax.inference import read_model
+
+pytestmark = pytest.mark.long
+
+Rows = Callable[[Path], list[dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("outputs")) as server:
+        yield server
+
+
+def command(config: Path, workdir: Path, batches: int) -> list[str]:
+    """A search of batches that take a moment, so that it is killed in all that is around them."""
+    return [
+        "nasnet_jax.search",
+        f"--config={config}",
+        f"--workdir={workdir}",
+        f"--config.num_children={3 * batches}",
+        "--config.child.epochs=1",
+        "--config.dataset.num_train=128",
+        "--config.dataset.num_validation=64",
+        "--config.checkpoints_to_keep=2",
+    ]
+
+
+def checkpoint_of(workdir: Path) -> Any:
+    """The newest one, without the times of children."""
+    folder = workdir / "checkpoints" / str(newest_begun(workdir))
+    with ocp.StandardCheckpointer() as checkpointer:
+        strategy, history = (checkpointer.restore(folder / name) for name in ("strategy", "history"))
+    del history["seconds"]
+    return strategy, history
+
+
+def assert_equal(workdir: Path, expected: Path, history_rows: Rows) -> None:
+    assert history_rows(workdir) == history_rows(expected)
+    best = "best_architecture.json"
+    assert (workdir / best).read_bytes() == (expected / best).read_bytes()
+    jax.tree.map(np.testing.assert_array_equal, checkpoint_of(workdir), checkpoint_of(expected))
+    found, wanted = (
+        [nnx.to_pure_dict(state) for state in read_model(folder)[1:]]
+        for folder in (workdir, expected)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("processes", "kills", "batches"), [(1, 24, 36), (2, 6, 12)])
+def test_kills_at_random_moments_change_nothing(
+    server: Server,
+    tiny_file: Path,
+    history_rows: Rows,
+    tmp_path: Path,
+    processes: int,
+    kills: int,
+    batches: int,
+) -> None:
+    expected, workdir = tmp_path / "undisturbed", tmp_path / "killed"
+    words = command(tiny_file, expected, batches)
+    pace = undisturbed(server, words, expected, processes=processes)
+    words = command(tiny_file, workdir, batches)
+    kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+    # And after the search, while the best are ranked and the winner is written.
+    for moment in (
+        lambda: newest_begun(workdir) > batches,
+        lambda: any(path.name.startswith((".model", "model")) for path in workdir.iterdir()),
+    ):
+        session = Session(server, words, processes=processes)
+        session.wait_for(moment)
+        session.kill()
+    Session(server, words, processes=processes).finish()
+    assert_equal(workdir, expected, history_rows)

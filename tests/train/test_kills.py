@@ -1,0 +1,77 @@
+"""A training that is killed again and again is, in the end, the training that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tiny_training
+from flax import nnx
+from sessions import Server, Session, kill_at_random, newest_begun, serving, undisturbed
+
+from nasnet_jax.inference import read_model
+
+pytestmark = pytest.mark.long
+
+OF_A_SESSION = ("images_per_second", "input_wait_share", "seconds_this_session")
+"""What a summary says of the last session alone."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("outputs")) as server:
+        yield server
+
+
+def command(workdir: Path, epochs: int) -> list[str]:
+    """A training of short epochs, after each of which it saves, so that kills are around that."""
+    return [
+        "nasnet_jax.train",
+        f"--config={tiny_training.__file__}",
+        f"--workdir={workdir}",
+        f"--config.epochs={epochs}",
+        "--config.checkpoints_to_keep=2",
+        "--config.best_checkpoints_to_keep=1",
+    ]
+
+
+def checkpoint_of(workdir: Path) -> Any:
+    """The newest one."""
+    folder = workdir / "checkpoints" / str(newest_begun(workdir)) / "default"
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(folder)
+
+
+def summary_of(workdir: Path) -> dict[str, Any]:
+    summary = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in summary.items() if name not in OF_A_SESSION}
+
+
+def assert_equal(workdir: Path, expected: Path) -> None:
+    assert summary_of(workdir) == summary_of(expected)
+    jax.tree.map(np.testing.assert_array_equal, checkpoint_of(workdir), checkpoint_of(expected))
+    found, wanted = (
+        [nnx.to_pure_dict(state) for state in read_model(folder)[1:]]
+        for folder in (workdir, expected)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("processes", "kills", "epochs"), [(1, 24, 36), (2, 6, 12)])
+def test_kills_at_random_moments_change_nothing(
+    server: Server, tmp_path: Path, processes: int, kills: int, epochs: int
+) -> None:
+    expected, workdir = tmp_path / "undisturbed", tmp_path / "killed"
+    words = command(expected, epochs)
+    pace = undisturbed(server, words, expected, processes=processes)
+    words = command(workdir, epochs)
+    kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+    Session(server, words, processes=processes).finish()
+    assert_equal(workdir, expected)
