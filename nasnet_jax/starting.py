@@ -8,6 +8,7 @@ those who ask twice. Only the standard library is imported, so that this can com
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
@@ -73,6 +74,8 @@ class Start:
         with self._lock:
             self._told = told_while_starting
             self._joined = time.monotonic()
+        # Before JAX takes leave of the pod, after which it must not be asked. The last one goes first.
+        atexit.register(self._leave_pod)
 
     def end(self) -> None:
         """From now on the run has something to save, and asks by itself whether it is to end."""
@@ -109,6 +112,10 @@ class Start:
         if self._told is not None and self._told(seconds):
             who = self._first[0].name if self._first else "SIGTERM to a process of the pod"
             _end(who, after=FIRST_PROCESS_SECONDS if self._is_first_process else 0)
+
+    def _leave_pod(self) -> None:
+        with self._lock:
+            self._told = None
 
     def _leave_terminals(self) -> None:
         """Nobody reads there any more, and to write would be an error."""

@@ -50,10 +50,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """A server that keeps outputs in a folder; its processes end with it."""
+def serving(folder: Path, *, devices: int) -> Iterator[Server]:
+    """A server that keeps outputs in a folder, for processes of so many devices, which end with it."""
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", __file__],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -149,7 +150,7 @@ def kill_at_random(
     """Starts a command so often, and kills each session, or one process of it, at a random moment.
 
     Every other one within its start or the work up to its first checkpoint, and the others within a
-    step after that was begun: most of them early, while it is written.
+    step after that was begun: most of them early, while it is written. None gets further.
     """
     rng = np.random.default_rng(seed)
     for kill in range(kills):
@@ -157,10 +158,16 @@ def kill_at_random(
         session = Session(server, words, processes=processes)
         if kill % 2:
             session.wait_for(lambda begun=begun: newest_begun(workdir) > begun)
-            time.sleep(rng.random() ** 2 * pace.step)
+            begun = newest_begun(workdir)
+            seconds = rng.random() ** 2 * pace.step
         else:
             session.wait_for(lambda before=before: _holder(workdir) not in ("", before))
-            time.sleep(rng.random() * (pace.start + pace.step))
+            seconds = rng.random() * (pace.start + pace.step)
+        until = time.monotonic() + seconds
+        session.wait_for(
+            lambda begun=begun, until=until: time.monotonic() > until
+            or newest_begun(workdir) > begun
+        )
         session.kill(int(rng.integers(processes)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
-from sessions import Server, Session, kill_at_random, newest_begun, serving, undisturbed
+from sessions import Session, kill_at_random, newest_begun, serving, undisturbed
 
 from nasnet_jax.inference import read_model
 
 pytestmark = pytest.mark.long
 
 Rows = Callable[[Path], list[dict[str, str]]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("outputs")) as server:
-        yield server
 
 
 def command(config: Path, workdir: Path, batches: int) -> list[str]:
@@ -64,7 +58,6 @@ def assert_equal(workdir: Path, expected: Path, history_rows: Rows) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("processes", "kills", "batches"), [(1, 24, 36), (2, 6, 12)])
 def test_kills_at_random_moments_change_nothing(
-    server: Server,
     tiny_file: Path,
     history_rows: Rows,
     tmp_path: Path,
@@ -73,17 +66,18 @@ def test_kills_at_random_moments_change_nothing(
     batches: int,
 ) -> None:
     expected, workdir = tmp_path / "undisturbed", tmp_path / "killed"
-    words = command(tiny_file, expected, batches)
-    pace = undisturbed(server, words, expected, processes=processes)
-    words = command(tiny_file, workdir, batches)
-    kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
-    # And after the search, while the best are ranked and the winner is written.
-    for moment in (
-        lambda: newest_begun(workdir) > batches,
-        lambda: any(path.name.startswith((".model", "model")) for path in workdir.iterdir()),
-    ):
-        session = Session(server, words, processes=processes)
-        session.wait_for(moment)
-        session.kill()
-    Session(server, words, processes=processes).finish()
+    with serving(tmp_path, devices=4 // processes) as server:
+        words = command(tiny_file, expected, batches)
+        pace = undisturbed(server, words, expected, processes=processes)
+        words = command(tiny_file, workdir, batches)
+        kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+        # And after the search, while the best are ranked and the winner is written.
+        for moment in (
+            lambda: newest_begun(workdir) > batches,
+            lambda: any(path.name.startswith((".model", "model")) for path in workdir.iterdir()),
+        ):
+            session = Session(server, words, processes=processes)
+            session.wait_for(moment)
+            session.kill()
+        Session(server, words, processes=processes).finish()
     assert_equal(workdir, expected, history_rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 import tiny_training
 from flax import nnx
-from sessions import Server, Session, kill_at_random, newest_begun, serving, undisturbed
+from sessions import Session, kill_at_random, newest_begun, serving, undisturbed
 
 from nasnet_jax.inference import read_model
 
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.long
 
 OF_A_SESSION = ("images_per_second", "input_wait_share", "seconds_this_session")
 """What a summary says of the last session alone."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("outputs")) as server:
-        yield server
 
 
 def command(workdir: Path, epochs: int) -> list[str]:
@@ -66,12 +59,18 @@ def assert_equal(workdir: Path, expected: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("processes", "kills", "epochs"), [(1, 24, 36), (2, 6, 12)])
 def test_kills_at_random_moments_change_nothing(
-    server: Server, tmp_path: Path, processes: int, kills: int, epochs: int
+    tmp_path: Path, processes: int, kills: int, epochs: int
 ) -> None:
     expected, workdir = tmp_path / "undisturbed", tmp_path / "killed"
-    words = command(expected, epochs)
-    pace = undisturbed(server, words, expected, processes=processes)
-    words = command(workdir, epochs)
-    kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
-    Session(server, words, processes=processes).finish()
+    with serving(tmp_path, devices=4 // processes) as server:
+        words = command(expected, epochs)
+        pace = undisturbed(server, words, expected, processes=processes)
+        words = command(workdir, epochs)
+        kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+        # And when the last step is saved, but not the model.
+        last = newest_begun(expected)
+        session = Session(server, words, processes=processes)
+        session.wait_for((workdir / "checkpoints" / str(last)).exists)
+        session.kill()
+        Session(server, words, processes=processes).finish()
     assert_equal(workdir, expected)
