@@ -1,5 +1,6 @@
 # make quickstart   searches on real images from start to end, after setting up; a few minutes on two cores
 # make test         the tests, after setting up
+# make test-long    those that take minutes: kills at random moments, many processes, large comparisons
 # make parity       published networks beside the packages they come from; half an hour, 10 GB
 # make transfer     a searched cell beside NASNet-A on three data sets; half an hour, needs prepared data
 # make bench        speed beside other packages; BENCH=compile measures one thing (benchmarks/README.md)
@@ -19,8 +20,10 @@ BENCH ?=
 
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# Files in their order: by their number of tests, those of pods, few and long, would all come last.
+PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-.PHONY: setup test parity transfer bench lint quickstart clean
+.PHONY: setup test test-long parity transfer bench lint quickstart clean
 
 setup: $(INSTALLED)
 
@@ -34,9 +37,11 @@ $(INSTALLED): setup.py pyproject.toml constraints/py311.txt constraints/py312.tx
 	  $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]' -c constraints/$$pins.txt
 	touch $@
 
-# Files in their order: by their number of tests, those of pods, few and long, would all come last.
 test: setup
-	$(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(TESTS)
+	$(PYTEST) -m "not long" $(TESTS)
+
+test-long: setup
+	$(PYTEST) -m long $(TESTS)
 
 parity: setup
 	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)

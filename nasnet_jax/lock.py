@@ -41,10 +41,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         OSError: If the file cannot be written.
     """
     path = folder / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor, known = _open_locked(path)
     try:
-        here = _lock(descriptor, path)
-        _watch_others(path, but=socket.gethostname() if here else None)
+        _watch_others(path, but=socket.gethostname() if known else None)
         os.truncate(descriptor, 0)
         _show_life(descriptor, 0)
         released = threading.Event()
@@ -59,6 +58,25 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             beating.join()
             os.truncate(descriptor, 0)
     finally:
+        os.close(descriptor)
+
+
+def _open_locked(path: pathlib.Path) -> tuple[int, bool]:
+    """Opens the file and takes the operating system's lock.
+
+    Returns:
+        The file's descriptor, and whether the file system knows locks.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            known = _lock(descriptor, path)
+            # A run that fails before its first step takes its folder's files away, this one too.
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor, known
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
@@ -100,8 +118,9 @@ def _watch_others(path: pathlib.Path, *, but: str | None) -> None:
 
 
 def _refusal(path: pathlib.Path) -> ValueError:
+    line = path.read_text(encoding="utf-8") if path.exists() else ""
     return ValueError(
-        f"The workdir {path.parent} is in use by another run, {_holder(path.read_text('utf-8'))}. "
+        f"The workdir {path.parent} is in use by another run, {_holder(line)}. "
         "Wait until it has ended, end it, or choose another --workdir."
     )
 
@@ -111,7 +130,7 @@ def _holder(line: str) -> str:
     match line.split():
         case [host, process, _]:
             return f"process {process} on {host}"
-    return "which is just starting"
+    return "which is just starting or ending"
 
 
 def _show_life(descriptor: int, beat: int) -> None:

@@ -63,6 +63,26 @@ def test_an_error_gives_it_back(tmp_path: Path) -> None:
             raise KeyError
 
 
+def test_a_lock_of_a_file_that_was_taken_away_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder took it away between the opening of the file and its lock."""
+    flock, path = fcntl.flock, tmp_path / LOCK_FILE
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with (
+        locked(tmp_path),
+        pytest.raises(ValueError, match=in_use_by(os.getpid())),
+        locked(tmp_path),
+    ):
+        pass
+
+
 @pytest.mark.timeout(60)
 def test_a_killed_process_leaves_no_lock_behind(
     tmp_path: Path, holder: subprocess.Popen[str]
