@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from sessions import Session, kill_at_random, newest_begun, serving, undisturbed
 from nasnet_jax.inference import read_model
 
 pytestmark = pytest.mark.long
+
+TIMES = ("seconds", "children_per_hour", "idle_share", "compilations")
+"""What a summary says of them, and of the last session alone."""
 
 Rows = Callable[[Path], list[dict[str, str]]]
 
@@ -39,11 +43,17 @@ def checkpoint_of(workdir: Path) -> Any:
     folder = workdir / "checkpoints" / str(newest_begun(workdir))
     with ocp.StandardCheckpointer() as checkpointer:
         strategy, history = (checkpointer.restore(folder / name) for name in ("strategy", "history"))
-    del history["seconds"]
+    del history["seconds"], history["effort"]
     return strategy, history
 
 
+def summary_of(workdir: Path) -> dict[str, Any]:
+    summary = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in summary.items() if name not in TIMES}
+
+
 def assert_equal(workdir: Path, expected: Path, history_rows: Rows) -> None:
+    assert summary_of(workdir) == summary_of(expected)
     assert history_rows(workdir) == history_rows(expected)
     best = "best_architecture.json"
     assert (workdir / best).read_bytes() == (expected / best).read_bytes()
