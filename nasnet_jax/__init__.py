@@ -17,11 +17,16 @@ so neither waits for them.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nasnet_jax.inference import load
     from nasnet_jax.space import Architecture
+
+# Before JAX, which would set it to 1, or TensorFlow is loaded: the compiled parts of both say nothing.
+# What goes wrong arrives here as an exception, too, and is told once.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 

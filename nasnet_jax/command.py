@@ -15,8 +15,7 @@ from absl import app, flags, logging
 
 from nasnet_jax.command_line import parse_command_line
 
-# Before any library loads TensorFlow: warnings and errors only, and none of its notes on oneDNN.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before any library loads TensorFlow: none of its notes on oneDNN.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 INTERRUPTED = 130

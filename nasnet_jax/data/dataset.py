@@ -65,6 +65,8 @@ class Dataset:
         class_names: The name of each label.
         fingerprint: Of the data set as it was before its images were decoded and brought to one
             size (`nasnet_jax.data.fingerprint`); empty if nobody has made it.
+        left_out: What is wrong with each image that could not be decoded, a line that begins with
+            its name.
 
     Raises:
         ValueError: If the arrays do not have these shapes and types, if images and labels do not
@@ -78,6 +80,7 @@ class Dataset:
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, images, labels in (

@@ -228,5 +228,5 @@ def _telling(name: str) -> Iterator[None]:
     except Exception as error:
         raise ImageError(
             f"{name} is an image that cannot be decoded, it seems damaged: {_HINT}. Pillow says: "
-            f"{str(error) or type(error).__name__}"
+            f"{str(error).rstrip('.') or type(error).__name__}."
         ) from error

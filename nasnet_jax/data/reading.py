@@ -44,7 +44,7 @@ class Example(NamedTuple):
     Attributes:
         number: In its source.
         contents: Of the image's file; empty if they could not be read.
-        label: Its class.
+        label: Its class; -1 if it could not be read.
         size: Bytes that it takes while it is decoded.
         error: Why it cannot be decoded, if so much is known already.
     """
@@ -116,7 +116,7 @@ def _read_block(source: Source, numbers: list[int]) -> list[Example]:
 
 
 def _read(source: Source, number: int) -> Example:
-    contents, label = b"", 0
+    contents, label = b"", -1
     try:
         images, labels = source.read(np.array([number]))
         contents, label = images[0], int(labels[0])

@@ -13,6 +13,7 @@ from nasnet_jax.data.arrays import open_arrays
 from nasnet_jax.data.dataset import Dataset, DifferentSizesError
 from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.image_file import ImageError
+from nasnet_jax.data.remaining import Remaining, check_remaining
 from nasnet_jax.data.source import ArraySource, Source
 from nasnet_jax.memory import check_fits
 
@@ -30,6 +31,7 @@ def open_sources(
     data_dir: str | os.PathLike[str] | None = None,
     test_split: str | None = None,
     fake: builtin.FakeSpec | None = None,
+    skip_damaged: bool = False,
 ) -> tuple[Source, Source]:
     """Opens a data set for reading example by example, of any size.
 
@@ -41,6 +43,9 @@ def open_sources(
         data_dir: The folder of TFDS's prepared data sets; TFDS's own default if `None` or empty.
         test_split: The TFDS split to test on, or a part of one; see `open_tfds` for the default.
         fake: What `fake` makes up.
+        skip_damaged: Whether links that lead nowhere are among the files of a folder, for one who
+            leaves out what cannot be decoded (`nasnet_jax.data.damage`). By default they are an
+            error.
 
     Returns:
         The training and the test images.
@@ -64,7 +69,7 @@ def open_sources(
     if name.startswith(_FOLDER):
         from nasnet_jax.data.folder import open_folder
 
-        return open_folder(_path(name, _FOLDER))
+        return open_folder(_path(name, _FOLDER), skip_damaged=skip_damaged)
     from nasnet_jax.data.tfds_source import open_tfds
 
     return open_tfds(name, data_dir=data_dir or None, test_split=test_split or None)
@@ -98,6 +103,7 @@ def load_arrays(
     image_size: int | None = None,
     test_split: str | None = None,
     fake: builtin.FakeSpec | None = None,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """Loads a whole data set into memory, as a search needs it.
 
@@ -109,21 +115,26 @@ def load_arrays(
             of one size.
         test_split: As for `open_sources`.
         fake: As for `open_sources`.
+        skip_damaged: Whether images that cannot be decoded are left out, with a warning. By default
+            they are an error.
 
     Returns:
         The training and the test images as NumPy arrays.
 
     Raises:
         DifferentSizesError: A ValueError; if `image_size` is None and the images differ.
-        ValueError: As for `open_sources`, and if images cannot be decoded.
+        ImageError: A ValueError; if an image cannot be decoded.
+        ValueError: As for `open_sources`, and if nothing is left of a class.
         FileNotFoundError: As for `open_sources`.
     """
     if name == "fake" and image_size:
         # Made up at that size rather than resized.
         fake = dataclasses.replace(fake or builtin.FakeSpec(), image_size=image_size)
-    train, test = open_sources(name, data_dir=data_dir, test_split=test_split, fake=fake)
-    train_images, train_labels = _load(train, image_size)
-    test_images, test_labels = _load(test, image_size)
+    train, test = open_sources(
+        name, data_dir=data_dir, test_split=test_split, fake=fake, skip_damaged=skip_damaged
+    )
+    train_images, train_labels, left_out = _load(train, image_size, skip_damaged)
+    test_images, test_labels, also_left_out = _load(test, image_size, skip_damaged)
     return Dataset(
         name=name,
         train_images=train_images,
@@ -132,6 +143,7 @@ def load_arrays(
         test_labels=test_labels,
         class_names=train.class_names,
         fingerprint=fingerprint(train, test),
+        left_out=left_out + also_left_out,
     )
 
 
@@ -158,17 +170,24 @@ def _has_size(images: np.ndarray, image_size: int | None) -> bool:
     return image_size is None or images.shape[1:3] == (image_size, image_size)
 
 
-def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Reads, decodes and resizes all examples of a source."""
+def _load(
+    source: Source, image_size: int | None, skip_damaged: bool
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Reads, decodes and resizes all examples of a source; returns also what was left out."""
     if isinstance(source, ArraySource) and _has_size(source.images, image_size):
-        return source.images, source.labels
+        return source.images, source.labels, ()
     from nasnet_jax.data.loading import decoded_images
 
     images: np.ndarray | None = None
     labels = np.empty(len(source), dtype=np.int32)
+    errors: dict[int, ImageError] = {}
     for number, (image, label) in enumerate(decoded_images(source, image_size)):
+        labels[number] = label
         if isinstance(image, ImageError):
-            raise image
+            if not skip_damaged:
+                raise image
+            errors[number] = image
+            continue
         if images is None:
             shape = (len(source), *image.shape)
             check_fits(math.prod(shape), f"{source.name} as {shape} uint8", SAVES_MEMORY)
@@ -179,7 +198,9 @@ def _load(source: Source, image_size: int | None) -> tuple[np.ndarray, np.ndarra
                 f"{list(image.shape)} [height, width, channels], those before it are "
                 f"{list(images.shape[1:])}."
             )
-        images[number], labels[number] = image, label
+        images[number - len(errors)] = image
+    check_remaining(source, errors, labels)
     if images is None:
         raise ValueError(f"{source.name} has no images.")
-    return images, labels
+    remaining = Remaining.of(source, errors)
+    return images[: len(remaining)], labels[remaining.numbers], remaining.left_out

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 
-# Before TensorFlow is loaded: warnings and errors only, and none of its notes on oneDNN.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before TensorFlow is loaded: none of its notes on oneDNN.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import tensorflow as tf  # noqa: E402

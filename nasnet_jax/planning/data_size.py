@@ -61,7 +61,12 @@ def data_size(options: ml_collections.ConfigDict) -> DataSize:
         spec = FakeSpec(**options.get("fake", {}))
         side = size or spec.image_size
         return DataSize(spec.num_train, spec.num_classes, (side, side, spec.channels))
-    train, _ = open_sources(name, data_dir=options.data_dir, test_split=options.test_split)
+    train, _ = open_sources(
+        name,
+        data_dir=options.data_dir,
+        test_split=options.test_split,
+        skip_damaged=options.skip_damaged,
+    )
     shape = (size, size, train.channels) if size else _shape_of_first(train)
     return DataSize(len(train), len(train.class_names), shape)
 

@@ -79,6 +79,7 @@ def default_config() -> ml_collections.ConfigDict:
     # Of TFDS, and not searched on; empty for `test`, else `validation`, else the last fifth.
     config.dataset.test_split = ""
     config.dataset.image_size = 0  # Pixels to bring all images to; 0 leaves them as they are.
+    config.dataset.skip_damaged = False  # Leaves out images that cannot be decoded.
     config.dataset.num_validation = 5_000  # Held out of the training images (A.1).
 
     config.dataset.num_train = 0  # Of the others, drawn at random; 0: all (45,000 in A.1).

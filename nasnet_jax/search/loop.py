@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
+from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
@@ -81,6 +82,7 @@ def run(
     dataset = load_data(config)
     place.check_data(dataset.fingerprint)
     trainer = ChildTrainer(config, dataset, mesh)
+    left_out = dataset.left_out
     del dataset  # The trainer has what it needs of it.
     with (
         place.claimed(),
@@ -100,6 +102,8 @@ def run(
             signals=signals,
             on_progress=on_progress,
         )
+        if jax.process_index() == 0:
+            write_left_out(folder, left_out)
         search.restore()
         search.seconds["data"] += time.time() - started
         if search.is_unfinished:

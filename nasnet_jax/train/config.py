@@ -95,6 +95,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.dataset.channels = 3
     config.dataset.num_classes = 10
     config.dataset.in_memory = True  # Decoded once; for sets that fit.
+    config.dataset.skip_damaged = False  # Leaves out images that cannot be decoded.
     # cifar: whole images, shifted, mirrored, with a square cut out; imagenet: Inception's crops.
     config.dataset.preparation = "cifar"
 

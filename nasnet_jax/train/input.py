@@ -7,7 +7,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -16,9 +16,11 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.data import ArraySource, Source, cifar, imagenet, load_arrays, open_sources
+from nasnet_jax.data.damage import leave_out_damaged
 from nasnet_jax.data.dataset import DifferentSizesError
 from nasnet_jax.data.fingerprint import fingerprint
 from nasnet_jax.data.pipeline import Augment, Batch, Prepare, eval_batches, train_batches
+from nasnet_jax.data.remaining import advising_to_skip
 from nasnet_jax.inference.preprocessing import Preprocessing
 
 _AHEAD = 2
@@ -37,6 +39,7 @@ class TrainingInput:
         prepare: What is done to each test image.
         preprocessing: The same as `prepare`, as a saved model describes it.
         fingerprint: Of the data set (`nasnet_jax.data.fingerprint`).
+        left_out: What is wrong with each image that was left out, a line that begins with its name.
     """
 
     train: Source
@@ -45,6 +48,7 @@ class TrainingInput:
     prepare: Prepare
     preprocessing: Preprocessing
     fingerprint: Mapping[str, Any]
+    left_out: tuple[str, ...]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -76,17 +80,18 @@ class TrainingInput:
 
     def test_batches(self, batch_size: int) -> Iterator[Batch]:
         """This process's share of one pass over the test images; see `eval_batches`."""
-        return eval_batches(
-            self.test,
-            self.prepare,
-            batch_size=batch_size,
-            host_index=jax.process_index(),
-            host_count=jax.process_count(),
-        )
+        with advising_to_skip():
+            yield from eval_batches(
+                self.test,
+                self.prepare,
+                batch_size=batch_size,
+                host_index=jax.process_index(),
+                host_count=jax.process_count(),
+            )
 
     def train_batches(
         self, config: ml_collections.ConfigDict, *, start_step: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """This process's share of the batches from a step on, without end.
 
         Yields:
@@ -105,7 +110,8 @@ class TrainingInput:
             host_count=jax.process_count(),
         )
         while True:
-            taken = [next(batches) for _ in range(parts)]
+            with advising_to_skip():
+                taken = [next(batches) for _ in range(parts)]
             # Without a copy where there is one part.
             yield {
                 name: taken[0][name][np.newaxis]
@@ -131,16 +137,21 @@ def open_input(
         FileNotFoundError: If its files are missing and cannot be had.
     """
     options = config.dataset
-    arguments = {"data_dir": options.data_dir, "test_split": options.test_split}
+    arguments = {
+        "data_dir": options.data_dir,
+        "test_split": options.test_split,
+        "skip_damaged": options.skip_damaged,
+    }
     if options.in_memory:
         size = options.image_size if options.preparation == "cifar" else None
         try:
-            dataset = load_arrays(options.name, image_size=size, **arguments)
+            with advising_to_skip():
+                dataset = load_arrays(options.name, image_size=size, **arguments)
         except DifferentSizesError as error:
             raise ValueError(
                 f"{error} Set dataset.in_memory=False: they are read when they are needed."
             ) from error
-        names, of_data = dataset.class_names, dataset.fingerprint
+        names, of_data, left_out = dataset.class_names, dataset.fingerprint, dataset.left_out
         train: Source = ArraySource(
             f"{options.name} (train)", dataset.train_images, dataset.train_labels, names
         )
@@ -149,6 +160,10 @@ def open_input(
         )
     else:
         train, test = open_sources(options.name, **arguments)
+        left_out = ()
+        if options.skip_damaged:
+            (train, of_train), (test, of_test) = map(leave_out_damaged, (train, test))
+            left_out = of_train + of_test
         of_data = fingerprint(train, test)
     check(of_data)
     for field, found in (
@@ -183,7 +198,9 @@ def open_input(
             colour=config.augment.colour,
         )
         preprocessing = Preprocessing.imagenet(square, options.channels)
-    return TrainingInput(train, test, augment, preparation(preprocessing), preprocessing, of_data)
+    return TrainingInput(
+        train, test, augment, preparation(preprocessing), preprocessing, of_data, left_out
+    )
 
 
 def preparation(preprocessing: Preprocessing) -> Prepare:
@@ -215,7 +232,7 @@ class DeviceFeed:
     """
 
     def __init__(
-        self, batches: Iterator[Batch], put: Callable[[Batch], dict[str, jax.Array]]
+        self, batches: Generator[Batch], put: Callable[[Batch], dict[str, jax.Array]]
     ) -> None:
         self.seconds_waited = 0.0
         self._batches = batches
@@ -236,6 +253,8 @@ class DeviceFeed:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        # Or what reads ahead would do so until it is forgotten, if need be past the end of Python.
+        self._batches.close()
 
     def _fill(self) -> None:
         try:

@@ -16,6 +16,7 @@ from absl import logging
 from clu import metric_writers, periodic_actions
 
 from nasnet_jax.checkpoint import CHECKPOINTS
+from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
@@ -115,6 +116,8 @@ def run(
     with place.claimed():
         if is_first_process and not place.has_begun:
             architecture.save(folder / ARCHITECTURE_FILE)
+        if is_first_process:
+            write_left_out(folder, data.left_out)
         if origin is not None:
             origin.keep(folder)
         description = ModelDescription(
