@@ -10,6 +10,7 @@ Stopped, the same command goes on.
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import json
@@ -114,18 +115,29 @@ def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = 60  # Seconds for a client to send what it has announced.
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # Of a client that has left.
+                super().handle()
+
+        def do_GET(self) -> None:
+            self.answer(405, {"error": "POST an image: curl --data-binary @IMAGE"})
+
+        do_PUT = do_PATCH = do_DELETE = do_GET
+
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
             if not length.isdecimal():
                 return self.answer(411, {"error": "Send the image with its Content-Length."})
-            if int(length) > MAX_BYTES:
+            if len(length) > 18 or int(length) > MAX_BYTES:
                 return self.answer(413, {"error": f"At most {MAX_BYTES:,} bytes are taken."})
             if self.headers.get_content_maintype() == "multipart":
                 advice = "Send the image's bytes alone: curl --data-binary @IMAGE"
                 return self.answer(415, {"error": f"This is a form. {advice}"})
-            contents = io.BytesIO(self.rfile.read(int(length)))
             try:
+                contents = io.BytesIO(self.rfile.read(int(length)))
                 image = open_image(contents, model.description.preprocessing.channels)
+            except TimeoutError:
+                return self.answer(408, {"error": f"{length} bytes were announced, fewer came."})
             except ValueError as error:
                 return self.answer(400, {"error": str(error)})
             return self.answer(200, dict(model.predict(image).top(5)[0]))
@@ -136,6 +148,7 @@ def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Connection", "close")
+            self.send_header("Allow", "POST")
             self.end_headers()
             self.wfile.write(body)
             if status != 200:

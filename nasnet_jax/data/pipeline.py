@@ -181,6 +181,8 @@ def _batches(
                 yield batch
                 step += 1
             return
+        except GeneratorExit:
+            raise  # At the end of Python there is no TensorFlow left to ask for its errors.
         except tf.errors.OpError as error:
             if isinstance(examples.failure, TooLargeError):
                 parallel = examples.failure.parallel

@@ -22,7 +22,7 @@ from nasnet_jax.data.source import Source
 
 _IMAGES_AT_ONCE = 256
 """In a part, however small they are."""
-_BYTES_PER_CORE = 64 * 2**20
+_BYTES_PER_CORE = 48 * 2**20
 """For contents and decoded pixels, for each core that decodes."""
 _BYTES_PER_PIXEL = 8
 """While an image is decoded: Pillow has four, of which it makes the three of the array."""

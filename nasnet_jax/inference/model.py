@@ -7,7 +7,7 @@ import itertools
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import IO, Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +21,9 @@ from nasnet_jax.inference.folding import fold_batch_norm
 from nasnet_jax.inference.saved_model import read_network
 from nasnet_jax.nn.nasnet import NASNet
 
-Picture = np.ndarray | jax.Array | Image.Image | str | os.PathLike[str]
-"""One image: an array `[height, width, channels]`, uint8 or floating point in [0, 1]; Pillow's; or the
-path of a file, which is decoded as `open_image` does."""
+Picture = np.ndarray | jax.Array | Image.Image | str | os.PathLike[str] | IO[bytes]
+"""One image: an array `[height, width, channels]`, uint8 or floating point in [0, 1]; Pillow's; or a
+file, opened or by its path, which is decoded as `open_image` does."""
 
 Images = Picture | Iterable[Picture]
 """One image, a batch of them as an array, or any number of them, of different sizes and kinds."""
@@ -172,10 +172,12 @@ class Model:
 
     def _pixels(self, image: Picture) -> np.ndarray:
         channels = self.description.preprocessing.channels
-        if isinstance(image, str | os.PathLike):
+        if _is_file(image):
             return open_image(image, channels)
         if isinstance(image, Image.Image):
             return image_pixels(image, channels)
+        if image is None or isinstance(image, bytes | dict):
+            raise _no_image(image)
         return np.asarray(image)
 
     def __repr__(self) -> str:
@@ -212,20 +214,33 @@ def load(
 
 def _separate(images: Images) -> Iterable[Any]:
     """The images one by one."""
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if _is_file(images) or isinstance(images, Image.Image):
         return [images]
     dimensions = getattr(images, "ndim", None)
-    several = isinstance(images, Iterable) and not isinstance(images, bytes)
-    if dimensions == 4 or dimensions is None and several:
-        return images
+    if isinstance(images, Iterable) and not isinstance(images, bytes | dict):
+        # Texts, as of a table's column, are paths.
+        if dimensions in (None, 4) or _holds_objects(images):
+            return images
     if dimensions is None:
-        raise ValueError(
-            "Images are arrays, Pillow's images, paths, or several of these, not "
-            f"{type(images).__name__}. nasnet_jax.inference.open_image reads a file."
-        )
+        raise _no_image(images)
     if dimensions == 3:
         return [images]
     raise ValueError(
         "Images are [height, width, channels] or [batch, height, width, channels], but this array "
         f"has {dimensions} dimensions."
+    )
+
+
+def _is_file(image: object) -> TypeGuard[str | os.PathLike[str] | IO[bytes]]:
+    return isinstance(image, str | os.PathLike) or hasattr(image, "read")
+
+
+def _holds_objects(images: Any) -> bool:
+    return images.ndim == 1 and getattr(images.dtype, "kind", "O") in "OUT"
+
+
+def _no_image(found: object) -> ValueError:
+    return ValueError(
+        "Images are arrays, Pillow's images, paths, or several of these, not "
+        f"{type(found).__name__}. nasnet_jax.inference.open_image reads a file."
     )

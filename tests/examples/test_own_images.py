@@ -7,6 +7,8 @@ import http.client
 import importlib.util
 import io
 import json
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -88,11 +90,11 @@ def serving(workdir: Path) -> Iterator[int]:
 
 
 def ask(
-    port: int, body: Any, headers: Mapping[str, str] | None = None
+    port: int, body: Any, headers: Mapping[str, str] | None = None, method: str = "POST"
 ) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with contextlib.closing(connection):
-        connection.request("POST", "/", body, dict(headers or {}))
+        connection.request(method, "/", body, dict(headers or {}))
         answer = connection.getresponse()
         return answer.status, json.load(answer)
 
@@ -122,8 +124,16 @@ def test_its_server_says_what_is_wrong_with_what_is_no_image(
             (b"", {"Content-Length": "many"}, 411, "Content-Length"),
             (b"--b\r\n", form, 415, "--data-binary"),
             (b"", {"Content-Length": str(10**9)}, 413, "50,000,000 bytes"),
+            (b"", {"Content-Length": "9" * 5_000}, 413, "50,000,000 bytes"),
         ):
             found, answer = ask(port, body, headers)
             assert found == status and sentence in answer["error"]
+        for method in ("GET", "PUT", "DELETE"):
+            found, answer = ask(port, None, method=method)
+            assert found == 405 and "POST an image" in answer["error"]
+        # One that leaves in the middle, with what it was sent unread.
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n" + image)
         assert ask(port, image)[0] == 200
     assert "Traceback" not in capsys.readouterr().err

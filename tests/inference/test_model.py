@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,13 +56,15 @@ def test_images_of_pillow_and_paths_are_images(model: Model, tmp_path: Path) -> 
     picture.save(tmp_path / "x.png")
     path = tmp_path / "x.png"
     expected = model.predict(IMAGES[0]).logits
-    for one in (picture, path, str(path), Image.open(path), [picture], iter([path])):
+    file = io.BytesIO(path.read_bytes())
+    column = np.array([str(path)])
+    for one in (picture, path, str(path), Image.open(path), [picture], iter([path]), file, column):
         np.testing.assert_array_equal(model.predict(one).logits, expected)
     mixed = model.predict([picture, IMAGES[1], path]).logits
     np.testing.assert_array_equal(mixed, model.predict(IMAGES[[0, 1, 0]]).logits)
 
 
-@pytest.mark.parametrize("wrong", [None, 7, b"bytes"])
+@pytest.mark.parametrize("wrong", [None, 7, b"bytes", [b"bytes"], [None], {"x": 1}])
 def test_what_is_no_image_is_told_how_to_become_one(model: Model, wrong: Any) -> None:
     with pytest.raises(ValueError, match="not .*open_image reads a file"):
         model.predict(wrong)
