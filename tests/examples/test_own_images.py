@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import importlib.util
 import io
@@ -73,14 +74,20 @@ def test_what_would_stop_the_training_is_told_before_the_search(
     assert line.startswith("Error: batch_norm.group_size (32) must be 0 or divide")
 
 
+@functools.cache
+def example() -> Any:
+    """The file as a module; once, since it defines flags."""
+    spec = importlib.util.spec_from_file_location("own_images", EXAMPLES / "own_images.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @contextlib.contextmanager
 def serving(workdir: Path) -> Iterator[int]:
     """The example's server in a thread; yields its port."""
-    spec = importlib.util.spec_from_file_location("own_images", EXAMPLES / "own_images.py")
-    assert spec is not None and spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    server = example.make_server(workdir, 0)
+    server = example().make_server(workdir, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_address[1]
