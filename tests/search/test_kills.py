@@ -88,6 +88,6 @@ def test_kills_at_random_moments_change_nothing(
         ):
             session = Session(server, words, processes=processes)
             session.wait_for(moment)
-            session.kill()
+            session.kill(at_the_end=True)
         Session(server, words, processes=processes).finish()
     assert_equal(workdir, expected, history_rows)

@@ -72,6 +72,6 @@ def test_kills_at_random_moments_change_nothing(
         last = newest_begun(expected)
         session = Session(server, words, processes=processes)
         session.wait_for((workdir / "checkpoints" / str(last)).exists)
-        session.kill()
+        session.kill(at_the_end=True)
         Session(server, words, processes=processes).finish()
     assert_equal(workdir, expected)
