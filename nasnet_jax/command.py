@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from logging import LogRecord
 from pathlib import Path
@@ -88,9 +89,11 @@ def _quieten() -> None:
     """Hides the log, in which Orbax tells of each file; `--verbosity=0` shows it.
 
     Of what has failed Orbax logs the tracebacks, and raises it as well. TensorStore prints those of
-    writes that end after Orbax has given up on the first one.
+    writes that end after Orbax has given up on the first one. Pillow warns of what is odd in a file
+    that it can read.
     """
     logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore", module="PIL")
     if _shows_traceback():
         return
 

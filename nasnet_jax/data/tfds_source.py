@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from google.protobuf.message import DecodeError
 
+from nasnet_jax.data.image_file import ImageError
 from nasnet_jax.data.records import RecordReader, open_records
 from nasnet_jax.data.tensorflow_cpu import tf
 from nasnet_jax.data.tfds_splits import SplitPart, split_part
@@ -68,9 +70,15 @@ class TfdsSource:
         labels = np.empty(len(numbers), dtype=np.int32)
         records = self.reader.__getitems__(self.numbers[numbers].tolist())
         for place, record in enumerate(records):
-            feature = tf.train.Example.FromString(record).features.feature
-            images[place] = feature[self.image_feature].bytes_list.value[0]
-            labels[place] = feature[self.label_feature].int64_list.value[0]
+            try:
+                feature = tf.train.Example.FromString(record).features.feature
+                images[place] = feature[self.image_feature].bytes_list.value[0]
+                labels[place] = feature[self.label_feature].int64_list.value[0]
+            except (DecodeError, IndexError) as error:
+                raise ImageError(
+                    f"{self.describe(int(numbers[place]))} stands in a damaged record: prepare or copy "
+                    "the data set again."
+                ) from error
         return images, labels
 
     def describe(self, number: int) -> str:

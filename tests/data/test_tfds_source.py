@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nasnet_jax.data import tfds_source
+from nasnet_jax.data.image_file import ImageError
 from nasnet_jax.data.sources import load_arrays
 from nasnet_jax.data.tfds_source import TfdsSource, open_tfds, open_tfds_test
 
@@ -140,6 +142,19 @@ def test_a_part_of_the_files_is_refused(tmp_path: Path, tfds_dir: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(ValueError, match="should have 23 examples, but its files in .* hold 0"):
         open_tfds("tfrecords", data_dir=tmp_path)
+
+
+def test_a_damaged_record_is_named_by_split_and_number(tmp_path: Path, tfds_dir: Path) -> None:
+    shutil.copytree(tfds_dir / "tfrecords", tmp_path / "tfrecords")
+    (file,) = (tmp_path / "tfrecords" / "1.0.0").glob("*train.tfrecord*")
+    whole = file.read_bytes()
+    # A record is its length and a checksum, 12 bytes, the data, and another checksum.
+    second = 12 + int.from_bytes(whole[:8], "little") + 4 + 12
+    file.write_bytes(whole[:second] + b"\xff" * 8 + whole[second + 8 :])
+    with pytest.raises(ImageError, match=r"Image 1 of tfrecords \(train\) stands in a damaged record"):
+        load_arrays("tfrecords", data_dir=tmp_path)
+    dataset = load_arrays("tfrecords", data_dir=tmp_path, skip_damaged=True)
+    assert len(dataset.train_images) == 22 and len(dataset.left_out) == 1
 
 
 def test_real_cifar10(shared_data_dir: Path) -> None:
