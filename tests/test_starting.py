@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pods import heeding_signals
 from terminals import in_terminal
 
 from nasnet_jax.starting import AGAIN_SECONDS, EXIT_CODE, SIGNALS
@@ -49,7 +50,7 @@ pathlib.Path(sys.argv[1]).touch()
 @contextlib.contextmanager
 def running(script: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        heeding_signals([sys.executable, "-c", script]),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,7 +109,7 @@ def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
 def test_a_closed_terminal_ends_in_order(tmp_path: Path) -> None:
     """What is printed afterwards is no error."""
     saved = tmp_path / "saved"
-    with in_terminal([sys.executable, "-c", SAVING, str(saved)]) as (process, terminal):
+    with in_terminal(heeding_signals([sys.executable, "-c", SAVING, str(saved)])) as (process, terminal):
         terminal.read_until("ready\r\n")
         terminal.close()
         assert process.wait(LIMIT) == 0

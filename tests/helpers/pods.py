@@ -28,6 +28,15 @@ def pod_command(
     return [sys.executable, str(LOCAL_POD), *pod, "--", sys.executable, "-m", module, *flags]
 
 
+def heeding_signals(command: Sequence[str]) -> list[str]:
+    """The command with no signal ignored, as tests may have been started to: by `nohup`, or by `&`."""
+    usual = (
+        "import os, signal, sys; [signal.signal(n, signal.SIG_DFL) for n in (1, 2, 15)];"
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    return [sys.executable, "-S", "-c", usual, *command]
+
+
 def on_full_disk(command: Sequence[str]) -> list[str]:
     """The command where every file ends at 4 kB: a write fails in the middle, as on a full disk."""
     return ["bash", "-c", 'ulimit -f 4; exec "$@"', "limited", *command]
@@ -57,7 +66,7 @@ def started(
         limit: Seconds until then, at most.
     """
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        heeding_signals(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
         try:

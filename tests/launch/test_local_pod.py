@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from pods import heeding_signals
 from terminals import in_terminal
 
 LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local_pod.py"
@@ -101,7 +102,8 @@ def test_signals_reach_every_process(number):
         "print('ready')\n"
         "time.sleep(60)"
     )
-    with subprocess.Popen(pod(code=code), stdout=subprocess.PIPE, text=True) as process:
+    command = heeding_signals(pod(code=code))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = []
         while sum("ready" in line for line in lines) < 3:
             lines.append(process.stdout.readline())
@@ -126,7 +128,7 @@ def test_processes_end_in_order_when_the_terminal_is_closed(tmp_path):
         "print('ready')\n"
         "time.sleep(60)"
     )
-    with in_terminal(pod(code=code, processes=2)) as (launcher, terminal):
+    with in_terminal(heeding_signals(pod(code=code, processes=2))) as (launcher, terminal):
         terminal.read_until("ready\r\n", 2)
         terminal.close()
         assert launcher.wait(timeout=30) == 75
