@@ -12,7 +12,6 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -75,7 +74,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """
     name = repr(os.fspath(path))
     try:
-        return Path(path).read_bytes()
+        return local_path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         if os.path.islink(path):
             raise ImageError(

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from absl import logging
 
 from nasnet_jax.data.image_file import ImageError
 from nasnet_jax.data.source import Source
+from nasnet_jax.paths import local_path
 from nasnet_jax.space.serialization import write_atomically
 
 LEFT_OUT_FILE = "left_out.txt"
@@ -118,7 +118,7 @@ def advising_to_skip() -> Iterator[None]:
 
 def write_left_out(folder: str | os.PathLike[str], left_out: tuple[str, ...]) -> None:
     """Lists in a run's folder what was left out; without anything, there is no list."""
-    path = Path(folder) / LEFT_OUT_FILE
+    path = local_path(folder) / LEFT_OUT_FILE
     if left_out:
         write_atomically(path, "\n".join(left_out) + "\n")
     else:
