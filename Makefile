@@ -4,7 +4,7 @@
 # make parity       published networks beside the packages they come from; half an hour, 10 GB
 # make transfer     a searched cell beside NASNet-A on three data sets; half an hour, needs prepared data
 # make bench        speed beside other packages; BENCH=compile measures one thing (benchmarks/README.md)
-# make lint         ruff and mypy
+# make lint         ruff (its format too) and mypy
 # make setup        only makes $(VENV)
 #
 # PYTHON picks the interpreter (3.11 or later), VENV the folder of the environment, TESTS what pytest runs,
@@ -56,6 +56,7 @@ bench: setup
 
 lint: setup
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
 quickstart: setup

@@ -13,7 +13,7 @@ def read_version() -> str:
     text = (ROOT / "nasnet_jax" / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
     if match is None:
-        raise RuntimeError("nasnet_jax/__init__.py has no line of the form __version__ = \"...\"")
+        raise RuntimeError('nasnet_jax/__init__.py has no line of the form __version__ = "..."')
     return match.group(1)
 
 

@@ -71,9 +71,7 @@ def ending_for_people() -> Iterator[None]:
         if _is_of_pod(error):
             from nasnet_jax.distributed import INCOMPLETE_EXIT_CODE
 
-            _end(
-                f"The pod broke: {error}\nThe same command resumes the run.", INCOMPLETE_EXIT_CODE
-            )
+            _end(f"The pod broke: {error}\nThe same command resumes the run.", INCOMPLETE_EXIT_CODE)
         if isinstance(error, _foreseen()):
             _end(f"Error: {_sentence(error)}", 1)
         if not _shows_traceback():

@@ -51,7 +51,9 @@ def free_memory(
 def _given_up_when_needed(group: Path) -> int:
     """Bytes of files that a group has read, which count as used."""
     try:
-        found = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.M)
+        found = re.search(
+            r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.M
+        )
     except OSError:
         return 0
     return int(found[1]) if found else 0

@@ -182,9 +182,7 @@ class Workdir:
         folder = self.path / CHECKPOINTS
         return folder.is_dir() and any(place.name.isdigit() for place in folder.iterdir())
 
-    def _differences(
-        self, there: Any, here: Any, defaults: Any, prefix: str = ""
-    ) -> Iterator[str]:
+    def _differences(self, there: Any, here: Any, defaults: Any, prefix: str = "") -> Iterator[str]:
         """A line for each field that may not be another one."""
         if isinstance(there, dict) and isinstance(here, dict):
             if not isinstance(defaults, dict):

@@ -83,9 +83,7 @@ def description() -> ModelDescription:
             "normal: sep_conv_3x3(0)+avg_pool_3x3(1) conv_1x1(2)++identity(0); "
             "reduction: max_pool_3x3(0)+conv_3x3(1) identity(2)+conv_1x3_3x1(0)"
         ),
-        macro=Macro(
-            num_cells=1, num_filters=4, num_classes=4, image_size=8, num_reductions=1
-        ),
+        macro=Macro(num_cells=1, num_filters=4, num_classes=4, image_size=8, num_reductions=1),
         preprocessing=Preprocessing.standardized(
             (8, 8), np.array([100.0, 110.0, 120.0]), np.array([50.0, 60.0, 70.0])
         ),
@@ -111,5 +109,7 @@ def model_folder(
     from nasnet_jax.inference import save_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
+    save_model(
+        folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+    )
     return folder

@@ -123,7 +123,11 @@ def test_whatever_is_wrong_with_its_files_a_checkpoint_is_right_or_passed_over(
         if kind == "folder":
             path.mkdir()
         elif kind != "gone":
-            kept = {"short": content[: len(content) // 2], "empty": b"", "other": b"?" * len(content)}
+            kept = {
+                "short": content[: len(content) // 2],
+                "empty": b"",
+                "other": b"?" * len(content),
+            }
             path.write_bytes(kept[kind])
         step, restored = restore_newest(manager, ARGS)
         np.testing.assert_array_equal(restored["x"], np.full(3, float(step)))
@@ -165,7 +169,9 @@ def test_a_file_that_cannot_be_opened_is_no_damage(manager: ocp.CheckpointManage
     for path in files_of(manager, 3):
         path.unlink()
         path.symlink_to(path)  # Which nobody can open, root neither.
-    with pytest.raises(OSError, match=r"Checkpoint 3 in .* cannot be read now.*Nothing was changed"):
+    with pytest.raises(
+        OSError, match=r"Checkpoint 3 in .* cannot be read now.*Nothing was changed"
+    ):
         restore_newest(manager, ARGS)
     assert (Path(manager.directory) / "3").exists() and put_aside(manager) == []
 
@@ -173,7 +179,9 @@ def test_a_file_that_cannot_be_opened_is_no_damage(manager: ocp.CheckpointManage
 def test_if_none_can_be_read_all_are_left_and_named(manager: ocp.CheckpointManager) -> None:
     for step in (1, 2, 3):
         damage(manager, step)
-    with pytest.raises(ValueError, match="Choose another --workdir(.|\n)*checkpoint 3(.|\n)*point 1"):
+    with pytest.raises(
+        ValueError, match="Choose another --workdir(.|\n)*checkpoint 3(.|\n)*point 1"
+    ):
         restore_newest(manager, ARGS)
     assert sorted(path.name for path in Path(manager.directory).iterdir()) == ["1", "2", "3"]
 
@@ -196,7 +204,7 @@ def test_metrics_that_are_damaged_are_none(tmp_path: Path) -> None:
         assert restore_newest(again, ARGS)[0] == 2
 
 
-POD = '''
+POD = """
 import sys
 import numpy as np
 from nasnet_jax import distributed
@@ -236,7 +244,7 @@ for title, failures in (
     except OSError as error:
         told = str(error)
     print(f"{title}: {told}", flush=True)
-'''
+"""
 
 
 @pytest.mark.timeout(300)

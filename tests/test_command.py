@@ -38,7 +38,10 @@ FILES = {
     "unfinished.py": ("def get_config(\n", "unfinished.py, line 1: '(' was never closed"),
     "no_function.py": ("x = 1\n", "has no attribute 'get_config'"),
     "dict.py": ("def get_config():\n  return {}\n", "returns dict, no ConfigDict"),
-    "undefined.py": ("def get_config():\n  return x\n", "undefined.py, line 2: NameError: name 'x'"),
+    "undefined.py": (
+        "def get_config():\n  return x\n",
+        "undefined.py, line 2: NameError: name 'x'",
+    ),
     "badly_called.py": (
         "from nasnet_jax.train import default_config\ndef get_config():\n  return default_config(1)\n",
         "badly_called.py, line 3: TypeError",
@@ -70,22 +73,41 @@ def lines_and_answers() -> dict[str, tuple[Line, str]]:
         else:
             add("arguments", (module, *needed, "a", "b"), ". --help says how it is called.")
         if module in WITH_CONFIG:
-            add("no file", (module, "--config=no.py", *needed[1:]), "No such file or directory: 'no.py'")
-            add("unknown field", (module, *needed, "--config.dataset.nam=1"), "Did you mean \"name\"")
+            add(
+                "no file",
+                (module, "--config=no.py", *needed[1:]),
+                "No such file or directory: 'no.py'",
+            )
+            add("unknown field", (module, *needed, "--config.dataset.nam=1"), 'Did you mean "name"')
     search, words = "nasnet_jax.search", EVERY["nasnet_jax.search"]
     for file, (_, answer) in FILES.items():
         add(file, (search, f"--config={file}", *words[1:]), answer)
-    add("a variant of none", (search, f"--config={SEARCH}:a", *words[1:]), "--config cannot be read: ")
+    add(
+        "a variant of none",
+        (search, f"--config={SEARCH}:a", *words[1:]),
+        "--config cannot be read: ",
+    )
     add("folder", (search, "--config=/", *words[1:]), "Is a directory: '/'")
-    add("text for a number", (search, *words, "--config.seed=x"), "--config.seed=x: invalid literal")
+    add(
+        "text for a number", (search, *words, "--config.seed=x"), "--config.seed=x: invalid literal"
+    )
     add("number for a part", (search, *words, "--config.child=3"), "--config.child=3")
     add("empty workdir", (search, words[0], "--workdir="), "--workdir is empty")
     add("empty output", ("nasnet_jax.draw", "nasnet_a", "--output="), "--output is empty")
     add("no workdir", (search, *words[:1]), "--workdir must have a value")
     for module in ("search", "train", "evaluate", "predict", "export", "compile_check"):
         line = (f"nasnet_jax.{module}", *EVERY[f"nasnet_jax.{module}"])
-        add("no platform", line, "JAX finds no devices with JAX_PLATFORMS=cuda", JAX_PLATFORMS="cuda")
-    for name, value in (("JAX_NUM_CPU_DEVICES", "0"), ("JAX_NUM_CPU_DEVICES", "x"), ("NPROC", "-1")):
+        add(
+            "no platform",
+            line,
+            "JAX finds no devices with JAX_PLATFORMS=cuda",
+            JAX_PLATFORMS="cuda",
+        )
+    for name, value in (
+        ("JAX_NUM_CPU_DEVICES", "0"),
+        ("JAX_NUM_CPU_DEVICES", "x"),
+        ("NPROC", "-1"),
+    ):
         answer = f"{name} must be a whole number from 1 to 4096, but it is {value!r}"
         add(f"{name}={value}", (search, *words), answer, **{name: value})
     return table

@@ -94,7 +94,9 @@ def test_fields_that_nothing_reads_and_those_that_are_missing_are_named() -> Non
     ranges = {"part.epochs": Range(1, 3)}
     check_fields(defaults, defaults, ranges)
     mistyped = ml_collections.ConfigDict({"part": {"epochs": 1, "epoch": 2}, "name": "x"})
-    with pytest.raises(ValueError, match=r"part\.epoch, which nothing reads\. Did you mean part\.epochs"):
+    with pytest.raises(
+        ValueError, match=r"part\.epoch, which nothing reads\. Did you mean part\.epochs"
+    ):
         check_fields(mistyped, defaults, ranges)
     with pytest.raises(ValueError, match=r"lacks part\.epochs"):
         check_fields(ml_collections.ConfigDict({"name": "x"}), defaults, ranges)

@@ -127,7 +127,8 @@ def test_local_pod_sums_over_all_processes():
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("number", "reason"), [(0, "answers, so others are missing"), (1, "nobody answers at 127.0.0.1")]
+    ("number", "reason"),
+    [(0, "answers, so others are missing"), (1, "nobody answers at 127.0.0.1")],
 )
 def test_process_that_never_comes_is_an_error_in_bounded_time(start, number, reason):
     process = start(JOINED, number, NASNET_JAX_START_SECONDS="3")
@@ -180,7 +181,9 @@ def test_auto_without_a_cluster_says_so():
         env=os.environ | {"NASNET_JAX_DISTRIBUTED": "auto"},
         stderr=subprocess.PIPE, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert "ValueError: NASNET_JAX_DISTRIBUTED is 'auto', but JAX finds no cluster here" in done.stderr
+    assert (
+        "ValueError: NASNET_JAX_DISTRIBUTED is 'auto', but JAX finds no cluster here" in done.stderr
+    )
 
 
 @pytest.mark.timeout(120)

@@ -52,7 +52,9 @@ def test_without_linux_nothing_is_known(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused_with_its_size() -> None:
     check_fits(1000, "A thing", "a smaller one")
-    with pytest.raises(NotEnoughMemory, match="A thing would take 1,000,000.0 GB.*Try a smaller one."):
+    with pytest.raises(
+        NotEnoughMemory, match="A thing would take 1,000,000.0 GB.*Try a smaller one."
+    ):
         check_fits(10**15, "A thing", "a smaller one")
     with pytest.raises(NotEnoughMemory, match=r"Try a smaller dataset\.fake\.num_train"):
         make_fake(FakeSpec(num_train=10**12))

@@ -55,5 +55,7 @@ def test_devices_that_are_not_there_are_a_sentence(monkeypatch, raised, reason):
 
     monkeypatch.setattr(jax, "devices", fail)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    with pytest.raises(ValueError, match=f"JAX finds no devices with JAX_PLATFORMS=cuda.*: {reason}. "):
+    with pytest.raises(
+        ValueError, match=f"JAX finds no devices with JAX_PLATFORMS=cuda.*: {reason}. "
+    ):
         find_devices()

@@ -49,9 +49,7 @@ def test_the_command_prints_what_the_model_predicts(
     ]
 
 
-def test_a_table_has_one_line_for_each_class(
-    model_folder: Path, photographs: list[Path]
-) -> None:
+def test_a_table_has_one_line_for_each_class(model_folder: Path, photographs: list[Path]) -> None:
     done = command(f"--checkpoint={model_folder}", *photographs, "--top=3")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -36,7 +36,9 @@ def test_patience_ends() -> None:
         patiently(failing(*[DISCONNECTED] * 4))
 
 
-@pytest.mark.parametrize("error", [ValueError("DATA_LOSS"), KeyError("x"), FileNotFoundError("d/1")])
+@pytest.mark.parametrize(
+    "error", [ValueError("DATA_LOSS"), KeyError("x"), FileNotFoundError("d/1")]
+)
 def test_what_fails_twice_though_all_can_be_read_is_damaged(
     tmp_path: Path, error: Exception
 ) -> None:
@@ -58,7 +60,9 @@ def test_what_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
 
 
 def test_what_tensorstore_says_of_the_system_is_not_called_damage(tmp_path: Path) -> None:
-    error = ValueError("UNAVAILABLE: reading d/1: I/O error [tensorstore_spec='{}'] [os_error_code='5']")
+    error = ValueError(
+        "UNAVAILABLE: reading d/1: I/O error [tensorstore_spec='{}'] [os_error_code='5']"
+    )
     assert read_or_prove_damage(failing(*[error] * 3), tmp_path) == 4
     with pytest.raises(OSError, match="^UNAVAILABLE: reading d/1: I/O error$"):
         read_or_prove_damage(failing(*[error] * 99), tmp_path)

@@ -109,7 +109,10 @@ def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
 def test_a_closed_terminal_ends_in_order(tmp_path: Path) -> None:
     """What is printed afterwards is no error."""
     saved = tmp_path / "saved"
-    with in_terminal(heeding_signals([sys.executable, "-c", SAVING, str(saved)])) as (process, terminal):
+    with in_terminal(heeding_signals([sys.executable, "-c", SAVING, str(saved)])) as (
+        process,
+        terminal,
+    ):
         terminal.read_until("ready\r\n")
         terminal.close()
         assert process.wait(LIMIT) == 0

@@ -34,7 +34,10 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         config.num_children = settings["children"]
         config.rerank.top_k = 0
         calls.clear()
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "ChildTrainer", Timed):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mock.patch.object(loop, "ChildTrainer", Timed),
+        ):
             summary = loop.run(config, folder)
         seconds = summary["seconds"]["search"]
         return {"loop_seconds": seconds, "call_seconds": sum(calls), **summary}

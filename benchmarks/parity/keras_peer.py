@@ -71,7 +71,9 @@ def write_small_files(folder: pathlib.Path) -> None:
     model.save_weights(folder / "small.weights.h5")
     model.compile("adam", "mse")
     model.save(folder / "small.keras")
-    outer = keras.Sequential([keras.layers.Rescaling(2.0), model, keras.layers.Dense(4, name="own")])
+    outer = keras.Sequential(
+        [keras.layers.Rescaling(2.0), model, keras.layers.Dense(4, name="own")]
+    )
     outer.build((None, 8, 8, 1))
     outer.compile("adam", "mse")
     save_published_form(outer, folder / "wrapped.h5")

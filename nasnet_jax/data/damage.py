@@ -48,9 +48,7 @@ def refuse_damaged(source: Source, numbers: Iterable[int]) -> None:
             raise error
 
 
-def _checked(
-    source: Source, numbers: Iterable[int]
-) -> Iterator[tuple[Example, ImageError | None]]:
+def _checked(source: Source, numbers: Iterable[int]) -> Iterator[tuple[Example, ImageError | None]]:
     """Decodes examples as a pipeline does, and yields them with what is wrong with them."""
 
     def check(example: Example) -> ImageError | None:

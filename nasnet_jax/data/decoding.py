@@ -142,7 +142,9 @@ def _decode_jpeg_within(image: Tensor, window: Tensor, channels: int) -> Tensor:
 
 
 def _crop(image: Tensor, window: Tensor) -> Tensor:
-    return tf.slice(image, tf.pad(window[:2], [[0, 1]]), tf.pad(window[2:], [[0, 1]], constant_values=-1))
+    return tf.slice(
+        image, tf.pad(window[:2], [[0, 1]]), tf.pad(window[2:], [[0, 1]], constant_values=-1)
+    )
 
 
 def _in_python(function: Callable[..., np.ndarray], inputs: list[Tensor], output: Any) -> Tensor:

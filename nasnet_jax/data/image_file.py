@@ -19,9 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nasnet_jax.paths import local_path
 
-FORMATS = (
-    *("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "TGA"),
-)
+FORMATS = (*("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "TGA"),)
 """As Pillow calls them, frequent ones first; TGA last, which begins with no mark of its own.
 
 Pillow knows more, such as EPS, for which it calls other programs."""
@@ -222,7 +220,9 @@ def _telling(name: str) -> Iterator[None]:
             "or convert it to PNG or JPEG."
         ) from error
     except MemoryError as error:
-        raise ImageError(f"{name} does not fit the memory. Scale it down, or leave it out.") from error
+        raise ImageError(
+            f"{name} does not fit the memory. Scale it down, or leave it out."
+        ) from error
     # Whatever a parser of Pillow's stumbles over: SyntaxError, struct.error, KeyError and others.
     except Exception as error:
         raise ImageError(

@@ -18,7 +18,8 @@ from nasnet_jax.data.source import ArraySource, Source
 from nasnet_jax.memory import check_fits
 
 SAVES_MEMORY = (
-    "a smaller dataset.image_size, or, for a training, dataset.in_memory=False, which reads from disk"
+    "a smaller dataset.image_size, or, "
+    "for a training, dataset.in_memory=False, which reads from disk"
 )
 """What needs less memory than all images at once."""
 

@@ -32,7 +32,8 @@ WEIGHTS = "weights"
 MODEL_FOLDER = "model"
 """Where a search and a training put their model inside its workdir."""
 _WHAT_TO_GIVE = (
-    "Give the workdir of a training or a search, or a folder that save_model or import_weights wrote."
+    "Give the workdir of a training or a search, "
+    "or a folder that save_model or import_weights wrote."
 )
 _BEST_ARCHITECTURE = "best_architecture.json"
 _RUN_CONFIG = "config.json"

@@ -107,7 +107,9 @@ class ChildTrainer:
         self.mesh = mesh
         self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
-        self._program = make_child_program(config, self.macro, platform=mesh.devices.flat[0].platform)
+        self._program = make_child_program(
+            config, self.macro, platform=mesh.devices.flat[0].platform
+        )
         size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.parameters))
         check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(
@@ -301,7 +303,9 @@ class ChildTrainer:
         parameters: Parameters,
     ) -> None:
         """Brings the weights of a launch's best child to the host, if it is better than `best`."""
-        places = [(device, child) for device, found in enumerate(results) for child in range(len(found))]
+        places = [
+            (device, child) for device, found in enumerate(results) for child in range(len(found))
+        ]
         device, child = max(places, key=lambda place: results[place[0]][place[1]].reward)
         architecture, reward = shared[device][child], results[device][child].reward
         if self.best is not None and reward <= self.best.reward:
@@ -370,9 +374,7 @@ def _child_alone(
     parameters: Parameters, device: jax.Array, child: jax.Array, stages: Any
 ) -> Parameters:
     """The parameters of one child of one device, in the order in which it has them alone."""
-    found = jax.tree.map(
-        lambda leaf, numbers: leaf[device][numbers], parameters.stages, stages
-    )
+    found = jax.tree.map(lambda leaf, numbers: leaf[device][numbers], parameters.stages, stages)
     return Parameters(parameters.fixed[device, child][None], found)
 
 

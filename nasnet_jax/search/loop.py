@@ -275,9 +275,7 @@ class Search:
             "reward_max": float(rewards.max()),
             "reward_best": float(self.history.best_reward or 0.0),
         }
-        self._metrics.write(
-            len(self.history), scalars, np.asarray(rewards), self.history.winner()
-        )
+        self._metrics.write(len(self.history), scalars, np.asarray(rewards), self.history.winner())
 
     def _train(
         self,

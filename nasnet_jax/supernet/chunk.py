@@ -107,7 +107,10 @@ def run_chunk_gradient(
     kinds, tape, weights = reader
     kind, row, size = tape.kind[number], tape.row[number], reader.size
     reads, norms = tape.reads[number], take(weights.norms, tape.call[number], size)
-    normalizes, scale = _normalizes(kinds, kind), _norm(_normalizes(kinds, kind), norms[:, -1])[:, 0]
+    normalizes, scale = (
+        _normalizes(kinds, kind),
+        _norm(_normalizes(kinds, kind), norms[:, -1])[:, 0],
+    )
     made, found = take(rows.made, row, size), take(rows.statistics, row, size)
     g_values = take(g.sources if g.rows is None else g.rows, row, size)
     means = _if(

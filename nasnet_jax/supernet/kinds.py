@@ -289,4 +289,3 @@ def _project(kernels: jax.Array, norms: jax.Array, left: jax.Array, right: jax.A
         for x, part in zip((left, right), parts, strict=True)
     ]
     return products[0] + products[1]
-

@@ -180,7 +180,9 @@ class Supernet:
         halving = stage.halving and function(
             stage.halving, tape.halving.owners, numbers.halving, shapes.halving.kernels.shape[0]
         )
-        calls = function(stage.kinds, tape.calls.owners, numbers.calls, shapes.calls.kernels.shape[0])
+        calls = function(
+            stage.kinds, tape.calls.owners, numbers.calls, shapes.calls.kernels.shape[0]
+        )
         return StageWeights(halving, calls)
 
     def kernels(self, parameters: Parameters, tapes: Tapes) -> Parameters:

@@ -105,9 +105,7 @@ def _backward(
     halving, calls = _readers(kinds, weights, tape)
     number = jnp.reshape(tape.outputs, -1)
     g_outputs = g_outputs.reshape(len(number), *g_outputs.shape[3:])
-    g_rows = jnp.zeros_like(rows.values).at[number].set(
-        g_outputs, mode="drop", unique_indices=True
-    )
+    g_rows = jnp.zeros_like(rows.values).at[number].set(g_outputs, mode="drop", unique_indices=True)
 
     def back(
         reader: Reader, sources: jax.Array, g_sources: jax.Array, g_rows: jax.Array | None

@@ -157,7 +157,9 @@ def _owners(
 ) -> Owners:
     in_order = [calls[number] for chunk in reversed(chunks) for number in chunk.calls]
     used = [
-        kinds.all[call.kind].rows * sum(state is not None for state in call.reads) // len(call.reads)
+        kinds.all[call.kind].rows
+        * sum(state is not None for state in call.reads)
+        // len(call.reads)
         for call in in_order
     ]
     return Owners(

@@ -53,7 +53,9 @@ def write(format: str, mode: str, size: tuple[int, int], seed: int, **options: A
     if mode == "P":
         image = image.quantize(13)
         if transparency:
-            options["transparency"] = 3 if transparency == "one unseen" else bytes(range(0, 260, 20))
+            options["transparency"] = (
+                3 if transparency == "one unseen" else bytes(range(0, 260, 20))
+            )
     elif mode == "I;16":
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 250)
     else:
@@ -101,7 +103,9 @@ def test_a_file_means_the_same_in_training_and_in_prediction(
 
 
 def test_a_palette_means_its_colours() -> None:
-    colours = Image.fromarray(np.kron(np.eye(3, dtype=np.uint8) * 255, np.ones((9, 9, 1), np.uint8)))
+    colours = Image.fromarray(
+        np.kron(np.eye(3, dtype=np.uint8) * 255, np.ones((9, 9, 1), np.uint8))
+    )
     for format in ("BMP", "GIF", "PNG", "TIFF"):
         file = io.BytesIO()
         colours.quantize(8).save(file, format)

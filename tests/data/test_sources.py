@@ -32,7 +32,9 @@ def test_only_tfds_has_splits_by_name(name: str) -> None:
         lambda: open_sources(name, test_split="train[80%:]"),
         lambda: open_test_source(name, split="train[80%:]"),
     ):
-        with pytest.raises(ValueError, match="is a split of TFDS, but the data set '.*' has its own"):
+        with pytest.raises(
+            ValueError, match="is a split of TFDS, but the data set '.*' has its own"
+        ):
             opened()
 
 
@@ -66,7 +68,6 @@ def test_images_of_several_sizes_need_a_size(png_folder: Path, tmp_path: Path) -
     with pytest.raises(DifferentSizesError, match="differ in size"):
         load_arrays(f"folder:{tmp_path}")
     assert load_arrays(f"folder:{tmp_path}", image_size=8).image_shape == (8, 8, 3)
-
 
 
 def test_real_cifar10(shared_data_dir: Path) -> None:

@@ -151,7 +151,9 @@ def test_a_damaged_record_is_named_by_split_and_number(tmp_path: Path, tfds_dir:
     # A record is its length and a checksum, 12 bytes, the data, and another checksum.
     second = 12 + int.from_bytes(whole[:8], "little") + 4 + 12
     file.write_bytes(whole[:second] + b"\xff" * 8 + whole[second + 8 :])
-    with pytest.raises(ImageError, match=r"Image 1 of tfrecords \(train\) stands in a damaged record"):
+    with pytest.raises(
+        ImageError, match=r"Image 1 of tfrecords \(train\) stands in a damaged record"
+    ):
         load_arrays("tfrecords", data_dir=tmp_path)
     dataset = load_arrays("tfrecords", data_dir=tmp_path, skip_damaged=True)
     assert len(dataset.train_images) == 22 and len(dataset.left_out) == 1

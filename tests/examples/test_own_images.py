@@ -118,7 +118,9 @@ def test_its_server_says_what_is_wrong_with_what_is_no_image(
     model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)).save(file, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)).save(
+        file, "PNG"
+    )
     image = file.getvalue()
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     with serving(model_folder) as port:

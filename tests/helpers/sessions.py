@@ -170,8 +170,9 @@ def kill_at_random(
             seconds = rng.random() * (pace.start + pace.step)
         until = time.monotonic() + seconds
         session.wait_for(
-            lambda begun=begun, until=until: time.monotonic() > until
-            or newest_begun(workdir) > begun
+            lambda begun=begun, until=until: (
+                time.monotonic() > until or newest_begun(workdir) > begun
+            )
         )
         session.kill(int(rng.integers(processes)))
 

@@ -32,9 +32,7 @@ def test_imagenet_is_what_its_evaluation_pipeline_gives(size: tuple[int, int]) -
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_cifar_is_what_its_evaluation_pipeline_gives(
-    size: tuple[int, int], channels: int
-) -> None:
+def test_cifar_is_what_its_evaluation_pipeline_gives(size: tuple[int, int], channels: int) -> None:
     from nasnet_jax.data.cifar import eval_image
     from nasnet_jax.data.tensorflow_cpu import tf
 

@@ -192,7 +192,9 @@ def test_weights_that_cannot_be_opened_are_not_called_damaged(
 def test_a_model_is_not_written_where_it_could_not_be_read_again(
     tmp_path: Path, description: ModelDescription, model_folder: Path, name: str
 ) -> None:
-    _, *states = read_model(shutil.copytree(model_folder, tmp_path / name))  # It can be copied there.
+    _, *states = read_model(
+        shutil.copytree(model_folder, tmp_path / name)
+    )  # It can be copied there.
     with pytest.raises(ValueError, match="Nothing can be written below .* Choose another folder"):
         save_model(tmp_path / f"{name}2" / "model", description, *states)
     assert [path.name for path in tmp_path.iterdir()] == [name]

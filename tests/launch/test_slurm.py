@@ -115,9 +115,7 @@ def test_job_goes_back_into_the_queue_only_to_resume(slurm, status, restarts, re
     assert call[-len(COMMAND) - 1 :] == [*COMMAND, "--workdir=/shared/run-1"]
 
 
-@pytest.mark.parametrize(
-    ("asked_for", "passed_on"), [("7", ["--cpus-per-task=7"]), ("", [])]
-)
+@pytest.mark.parametrize(("asked_for", "passed_on"), [("7", ["--cpus-per-task=7"]), ("", [])])
 def test_a_process_has_the_cores_that_the_job_asked_for(slurm, asked_for, passed_on):
     slurm.run(
         "run_job", "3", "/shared/run-1", *COMMAND, SLURM_JOB_ID="1", SLURM_CPUS_PER_TASK=asked_for

@@ -117,7 +117,10 @@ def test_module_computes_with_the_buffer():
 
 
 def test_each_slot_starts_as_the_modules_that_it_holds():
-    held = [[packing(name) for name in names] for names in zip(OPERATIONS, OPERATIONS[::-1], strict=True)]
+    held = [
+        [packing(name) for name in names]
+        for names in zip(OPERATIONS, OPERATIONS[::-1], strict=True)
+    ]
     rows = max(sum(packed.rows for packed in packings) for packings in held) + 3
     draws = jax.random.normal(jax.random.key(0), (2, len(held), rows, FEATURES))
     chosen = jnp.stack([jnp.arange(len(held)), jnp.arange(len(held))[::-1]])

@@ -130,9 +130,7 @@ def test_sample_covers_the_space() -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    ("first", "last"), [(0, 10), pytest.param(10, 50, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("first", "last"), [(0, 10), pytest.param(10, 50, marks=pytest.mark.long)])
 def test_equal_to_static_network_in_float64(first: int, last: int) -> None:
     with jax.enable_x64(True):
         for architecture in architectures(last)[first:]:

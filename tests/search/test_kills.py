@@ -42,7 +42,9 @@ def checkpoint_of(workdir: Path) -> Any:
     """The newest one, without the times of children."""
     folder = workdir / "checkpoints" / str(newest_begun(workdir))
     with ocp.StandardCheckpointer() as checkpointer:
-        strategy, history = (checkpointer.restore(folder / name) for name in ("strategy", "history"))
+        strategy, history = (
+            checkpointer.restore(folder / name) for name in ("strategy", "history")
+        )
     del history["seconds"], history["effort"]
     return strategy, history
 
@@ -80,7 +82,9 @@ def test_kills_at_random_moments_change_nothing(
         words = command(tiny_file, expected, batches)
         pace = undisturbed(server, words, expected, processes=processes)
         words = command(tiny_file, workdir, batches)
-        kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+        kill_at_random(
+            server, words, workdir, pace, processes=processes, kills=kills, seed=processes
+        )
         # And after the search, while the best are ranked and the winner is written.
         for moment in (
             lambda: newest_begun(workdir) > batches,

@@ -161,7 +161,9 @@ def test_a_read_error_that_stays_ends_the_search_and_changes_nothing(
     monkeypatch.setattr(reading, "WAITS", (0.01,) * 3)
     error = PermissionError(13, "Permission denied", "d/1")
     monkeypatch.setattr(checkpoint.CheckpointManager, "restore", failing(99, error))
-    with pytest.raises(OSError, match=r"Checkpoint 4 in .* cannot be read now: .*Permission denied"):
+    with pytest.raises(
+        OSError, match=r"Checkpoint 4 in .* cannot be read now: .*Permission denied"
+    ):
         run(tiny_config, unsummed)
     assert contents(unsummed) == before
 

@@ -29,9 +29,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_it_is_refused_by_name_or_left_out(folder: Path, tmp_path: Path, in_memory: bool) -> None:
     config = get_config()
-    config.dataset.update(
-        name=f"folder:{folder}", channels=3, num_classes=2, in_memory=in_memory
-    )
+    config.dataset.update(name=f"folder:{folder}", channels=3, num_classes=2, in_memory=in_memory)
     config.update(batch_size=16, epochs=2.0)
     config.batch_norm.group_size = 4
     workdir = tmp_path / "run"

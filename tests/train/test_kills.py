@@ -67,7 +67,9 @@ def test_kills_at_random_moments_change_nothing(
         words = command(expected, epochs)
         pace = undisturbed(server, words, expected, processes=processes)
         words = command(workdir, epochs)
-        kill_at_random(server, words, workdir, pace, processes=processes, kills=kills, seed=processes)
+        kill_at_random(
+            server, words, workdir, pace, processes=processes, kills=kills, seed=processes
+        )
         # And when the last step is saved, but not the model.
         last = newest_begun(expected)
         session = Session(server, words, processes=processes)

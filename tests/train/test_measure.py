@@ -24,14 +24,20 @@ def digits_model(tmp_path_factory, random_network):
             "normal: conv_1x1(0)+identity(1); reduction: max_pool_3x3(0)+conv_1x1(1)"
         ),
         macro=Macro(
-            num_cells=1, num_filters=4, num_classes=10, image_size=8, num_reductions=1,
+            num_cells=1,
+            num_filters=4,
+            num_classes=10,
+            image_size=8,
+            num_reductions=1,
             image_channels=1,
         ),
         preprocessing=Preprocessing.standardized((8, 8), np.array([80.0]), np.array([100.0])),
     )
     network = random_network(description)
     folder = tmp_path_factory.mktemp("models") / "digits"
-    save_model(folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat))
+    save_model(
+        folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
+    )
     return folder, network
 
 
@@ -53,7 +59,10 @@ def test_the_command_prints_it(digits_model):
     folder, _ = digits_model
     command = [sys.executable, "-m", "nasnet_jax.evaluate", f"--checkpoint={folder}", "--json"]
     done = subprocess.run(
-        [*command, "--dataset=digits"], capture_output=True, text=True, check=True,
+        [*command, "--dataset=digits"],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=Path(__file__).resolve().parents[2],
     )
     found = json.loads(done.stdout)

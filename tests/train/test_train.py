@@ -22,9 +22,7 @@ from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config, loop, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SMALL = (
-    "normal: conv_1x1(0)+identity(1); reduction: sep_conv_3x3(0)++max_pool_3x3(1)"
-)
+SMALL = "normal: conv_1x1(0)+identity(1); reduction: sep_conv_3x3(0)++max_pool_3x3(1)"
 STEPS = round(4 * 1437 / 256)
 
 
