@@ -38,6 +38,8 @@ STEP = Range(0, 2**31 - 1)
 """Steps are numbered in 32 bits on the devices."""
 COUNT = Range(1, 10**9)
 COUNT_OR_NONE = Range(0, 10**9)
+AMOUNT_OR_NONE = Range(0, 10**18)
+"""Of parameters or multiply-adds."""
 SHARE = Range(0, 1, below=True)
 RATE = Range(0, 10**6, above=True)
 RATE_OR_NONE = Range(0, 10**6)

@@ -17,9 +17,11 @@ from bokeh.models import (
     Range1d,
     TapTool,
 )
+from bokeh.models.annotations import Span
 from bokeh.models.renderers import DataRenderer, GlyphRenderer
 from bokeh.plotting import figure
 
+from nasnet_jax.report.front import pareto_front
 from nasnet_jax.report.run import STATUSES, Run
 from nasnet_jax.space.decisions import choices
 
@@ -32,7 +34,7 @@ _MEAN_SHARE = 20
 _WINDOWS = 40
 """The distribution is shown in at most so many windows of time."""
 
-_REWARD = "reward (held-out accuracy)"
+_REWARD, _ACCURACY = "reward", "held-out accuracy"
 
 HALO, CHILDREN, CHOSEN = "halo", "children", "chosen"
 """Tags by which the page finds what it colours, hides and moves: what lies under a line in the colour
@@ -65,22 +67,24 @@ def mean_window(children: int) -> int:
     return max(children // _MEAN_SHARE, 10)
 
 
-def pareto_front(cost: np.ndarray, reward: np.ndarray) -> np.ndarray:
-    """Returns the indices of the children than which none is cheaper and no worse, by cost.
+def score_range(runs: Sequence[Run], scores: Sequence[np.ndarray]) -> Range1d:
+    """The axis of rewards or accuracies.
 
-    Of children equal in both, the earliest is taken.
+    It shows all but the diverged children and the worst few, who would squeeze it.
+
+    Args:
+        runs: The searches.
+        scores: Of the children of each.
     """
-    order = np.lexsort((np.arange(len(cost)), -reward, cost))
-    best = np.maximum.accumulate(np.concatenate([[-np.inf], reward[order]]))
-    return order[reward[order] > best[:-1]]
-
-
-def reward_range(runs: Sequence[Run]) -> Range1d:
-    """The axis of rewards: all but the diverged children and the worst few, who would squeeze it."""
-    rewards = np.concatenate([run.reward[run.status != STATUSES.index("diverged")] for run in runs])
-    if not len(rewards):
+    kept = np.concatenate(
+        [
+            score[run.status != STATUSES.index("diverged")]
+            for run, score in zip(runs, scores, strict=True)
+        ]
+    )
+    if not len(kept):
         return Range1d(start=0.0, end=1.0)
-    low, high = np.quantile(rewards, 0.005, method="lower"), rewards.max()
+    low, high = np.quantile(kept, 0.005, method="lower"), kept.max()
     room = max(0.05 * (high - low), 0.001)
     return Range1d(start=float(low - room), end=float(high + room))
 
@@ -88,9 +92,10 @@ def reward_range(runs: Sequence[Run]) -> Range1d:
 def search_curve(runs: Sequence[Run]) -> figure:
     """Every reward, the best so far and a moving mean, against the mean of the first batch."""
     plot = _plot("children", _REWARD, height=380)
-    plot.y_range = reward_range(runs)
+    rewards = [run.reward for run in runs]
+    plot.y_range = score_range(runs, rewards)
     xs = [np.arange(1, len(run) + 1, dtype=np.float32) for run in runs]
-    _children(plot, runs, xs)
+    _children(plot, runs, xs, rewards, _REWARD)
     for number, run in enumerate(runs):
         x = xs[number]
         random = float(run.reward[run.batch == 0].mean())
@@ -143,22 +148,29 @@ def entropy(runs: Sequence[Run]) -> figure | None:
 
 
 def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
-    """Reward against a cost of the children, with the Pareto front.
+    """Accuracy against a cost of the children, with the Pareto front, the target and the limit.
 
     Args:
         runs: The searches.
         cost: The name of the cost's array: `params` or `macs`.
         label: Of the axis.
     """
-    plot = _plot(label, _REWARD, x_axis_type="log")
-    plot.y_range = reward_range(runs)
+    plot = _plot(label, _ACCURACY, x_axis_type="log")
+    accuracies = [run.accuracy for run in runs]
+    plot.y_range = score_range(runs, accuracies)
     plot.xaxis.ticker = LogTicker(mantissas=[1, 2, 5], desired_num_ticks=4)
     plot.xaxis.formatter = CustomJSTickFormatter(code=_COMPACT)
-    _children(plot, runs, [getattr(run, cost).astype(np.float32) for run in runs])
+    xs = [getattr(run, cost).astype(np.float32) for run in runs]
+    _children(plot, runs, xs, accuracies, "accuracy")
     for number, run in enumerate(runs):
         costs = getattr(run, cost)
-        front = pareto_front(costs, run.reward)
-        _line(plot, number, costs[front], run.reward[front], width=2, stepped=True, marked=True)
+        front = pareto_front(costs, run.accuracy)
+        _line(plot, number, costs[front], run.accuracy[front], width=2, stepped=True, marked=True)
+        target, limit = run.bounds(cost)
+        if target:
+            _bound(plot, number, target, "dotted")
+        if limit:
+            _bound(plot, number, limit, "solid")
     return plot
 
 
@@ -193,24 +205,44 @@ def _plot(
     return plot
 
 
-def _children(plot: figure, runs: Sequence[Run], xs: Sequence[np.ndarray]) -> None:
+def _bound(plot: figure, number: int, bound: int, dash: Literal["solid", "dotted"]) -> None:
+    """Adds an upright line at a target or limit of one search."""
+    line = Span(location=bound, dimension="height", line_color=colour(number), line_width=2)
+    line.update(line_dash=dash, level="underlay", tags=[number])
+    plot.add_layout(line)
+
+
+def _children(
+    plot: figure,
+    runs: Sequence[Run],
+    xs: Sequence[np.ndarray],
+    ys: Sequence[np.ndarray],
+    word: str,
+) -> None:
     """Adds a point for each child, and a ring that the page puts around the one it shows.
 
     A click on a point shows its child.
+
+    Args:
+        plot: To which they are added.
+        runs: The searches.
+        xs: For each search, where its children lie.
+        ys: The same.
+        word: What `ys` are.
     """
     rings = plot.scatter("x", "y", source=ColumnDataSource({"x": [], "y": []}), size=13)
     rings.glyph.update(fill_color=None, line_color="black", line_width=2.5)
     rings.update(level="overlay", tags=[CHOSEN])
     points: list[DataRenderer] = []
-    for number, (run, x) in enumerate(zip(runs, xs, strict=True)):
-        source = ColumnDataSource({"x": x, "reward": run.reward.astype(np.float32)})
+    for number, (run, x, y) in enumerate(zip(runs, xs, ys, strict=True)):
+        source = ColumnDataSource({"x": x, "y": y.astype(np.float32)})
         code = "if (cb_obj.indices.length) window.nasnetReport.select(run, cb_obj.indices[0]);"
         source.selected.js_on_change("indices", CustomJS(args={"run": number}, code=code))
         alpha = max(0.12, min(0.6, 400 / len(run)))
         points.append(
             plot.scatter(
                 "x",
-                "reward",
+                "y",
                 source=source,
                 size=5 if len(run) <= 2_000 else 3,
                 color=colour(number),
@@ -222,7 +254,7 @@ def _children(plot: figure, runs: Sequence[Run], xs: Sequence[np.ndarray]) -> No
         )
         points[-1].tags = [number, CHILDREN]
     # A child's index is its number. Where points lie close, one of them is enough.
-    tips = [("child", "$index{0,0}"), ("reward", "@reward{0.0000}")]
+    tips = [("child", "$index{0,0}"), (word, "@y{0.0000}")]
     if len(runs) > 1:
         tips.insert(0, ("search", "$name"))
     plot.add_tools(TapTool(renderers=points), HoverTool(renderers=points, tooltips=tips, limit=1))

@@ -79,6 +79,7 @@ def render(runs: Sequence[Run]) -> str:
         written=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         finished=all(run.summary.get("finished") for run in runs),
         windows={f"{charts.mean_window(len(run)):,}" for run in runs},
+        bounds=_bounds(runs),
         settings=_settings(runs),
         least=f"{min(run.params.min() for run in runs):,}",
         most=f"{max(run.params.max() for run in runs):,}",
@@ -118,6 +119,17 @@ def _facts(run: Run, number: int) -> dict[str, Any]:
         "rerank": "\N{EN DASH}" if np.isnan(rerank) else f"{rerank:.4f}",
         "rate": "\N{EN DASH}" if rate is None else f"{rate:,.0f}",
     }
+
+
+def _bounds(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """What the upright lines in the plots of costs are, of those that there are."""
+    bounds = [run.bounds(cost) for run in runs for cost in ("params", "macs")]
+    entries = []
+    if any(target for target, _ in bounds):
+        entries.append(("upright dotted", "target"))
+    if any(limit for _, limit in bounds):
+        entries.append(("upright", "limit"))
+    return entries
 
 
 def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str], bool]]:
@@ -167,6 +179,7 @@ def _run_data(run: Run, number: int) -> dict[str, Any]:
         "layouts": packing.to_base64(np.frombuffer(b"".join(p for _, p in packed), np.uint8)),
         "batch": packing.to_base64(run.batch),
         "reward": packing.to_base64(run.reward),
+        "accuracy": packing.to_base64(run.accuracy),
         "rerank": packing.to_base64(run.rerank_reward),
         "params": packing.to_base64(run.params.astype(np.float64)),
         "macs": packing.to_base64(run.macs.astype(np.float64)),

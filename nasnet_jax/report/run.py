@@ -30,10 +30,11 @@ class Run:
         summary: What is in `summary.json`; empty if there is none.
         architectures: The one-line form of each child, in the order of their proposal.
         batch: int32 `[n]`, the batch that proposed it.
-        reward: float64 `[n]`, accuracy on the held-out images; 0 if it diverged.
-        rerank_reward: float64 `[n]`, accuracy after the longer training, NaN where there was none.
-        params: int64 `[n]`, trainable parameters.
-        macs: int64 `[n]`, multiply-adds for one image.
+        reward: float64 `[n]`, what the accuracy is worth at the network's cost.
+        accuracy: float64 `[n]`, on the held-out images; 0 if it diverged.
+        rerank_reward: float64 `[n]`, reward after the longer training, NaN where there was none.
+        params: int64 `[n]`, trainable parameters of the network that the search counts.
+        macs: int64 `[n]`, its multiply-adds for one image.
         seconds: float64 `[n]`, time of its training.
         status: uint8 `[n]`, an index into `STATUSES`.
         log_prob: float64 `[n]`, log-probability under the policy that proposed it; all 0 from a
@@ -47,6 +48,7 @@ class Run:
     architectures: Sequence[str]
     batch: np.ndarray
     reward: np.ndarray
+    accuracy: np.ndarray
     rerank_reward: np.ndarray
     params: np.ndarray
     macs: np.ndarray
@@ -71,8 +73,14 @@ class Run:
     def best(self) -> int:
         """The best child: by rerank reward if anything was re-ranked, else by reward."""
         reranked = ~np.isnan(self.rerank_reward)
-        scores = np.where(reranked, self.rerank_reward, -1) if reranked.any() else self.reward
+        scores = np.where(reranked, self.rerank_reward, -np.inf) if reranked.any() else self.reward
         return int(np.argmax(scores))
+
+    def bounds(self, cost: str) -> tuple[int, int]:
+        """The target of a cost, `params` or `macs`, and the most that is allowed; 0 for none."""
+        reward = self.config.get("reward", {})
+        target = reward.get("target", 0) if reward.get("cost") == cost else 0
+        return target, self.config.get("limits", {}).get(f"max_{cost}", 0)
 
     def architecture(self, index: int) -> Architecture:
         """The architecture of one child."""
@@ -118,6 +126,8 @@ def _load(path: pathlib.Path, name: str) -> Run:
             architectures=[row["architecture"] for row in rows],
             batch=np.array([row["batch"] for row in rows]).astype(np.int32),
             reward=np.array([row["reward"] for row in rows]).astype(np.float64),
+            # An earlier version wrote one number for both.
+            accuracy=np.array([row.get("accuracy", row["reward"]) for row in rows]).astype(float),
             rerank_reward=np.array([row["rerank_reward"] or "nan" for row in rows]).astype(float),
             params=np.array([row["params"] for row in rows]).astype(np.int64),
             macs=np.array([row["macs"] for row in rows]).astype(np.int64),

@@ -56,7 +56,7 @@ def best_text(run: Run, count: int = 5) -> str:
     Those that were trained for longer come first, by that reward.
     """
     distinct = np.flatnonzero(run.status != STATUSES.index("reused"))
-    reranked = np.nan_to_num(run.rerank_reward, nan=-1.0)
+    reranked = np.nan_to_num(run.rerank_reward, nan=-np.inf)
     order = distinct[np.lexsort((distinct, -run.reward[distinct], -reranked[distinct]))][:count]
     rows = [("child", "reward", "re-ranked", "parameters", "multiply-adds")]
     for child in order:

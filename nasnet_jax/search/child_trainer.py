@@ -21,10 +21,11 @@ from nasnet_jax.data.split import hold_out
 from nasnet_jax.memory import check_parameters_fit, check_program_fits
 from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
+from nasnet_jax.search.budget import make_budget
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import deal, share
-from nasnet_jax.space import Architecture, Cost, cost
+from nasnet_jax.space import Architecture, cost
 from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet, places_alone
 
 ALIGNMENT = 64
@@ -35,12 +36,14 @@ class ChildResult(NamedTuple):
     """What became of a child.
 
     Attributes:
-      reward: accuracy on the held-out images, from 0 to 1; 0 if it diverged.
+      reward: what the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
+      accuracy: on the held-out images, from 0 to 1; 0 if it diverged.
       diverged: whether a logit was not finite.
       seconds: wall time of its row, shared with the children beside it.
     """
 
     reward: float
+    accuracy: float
     diverged: bool
     seconds: float
 
@@ -88,6 +91,7 @@ class ChildTrainer:
     method with the same arguments.
 
     Attributes:
+      budget: what architectures cost and are worth.
       class_names: of the data set.
       best: of the children that were trained with `keep_best`, the first with the highest reward;
         None before one.
@@ -101,12 +105,14 @@ class ChildTrainer:
         """Places the data on the devices; compiles nothing.
 
         Raises:
-          ValueError: if the images, the held-out part or the batch do not fit each other.
+          ValueError: if the images, the held-out part or the batch do not fit each other, or no
+            architecture is within the limits.
         """
         child = config.child
         self.mesh = mesh
         self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
+        self.budget = make_budget(config, self.macro)
         self._program = make_child_program(
             config, self.macro, platform=mesh.devices.flat[0].platform
         )
@@ -182,10 +188,6 @@ class ChildTrainer:
         data = self._data
         return np.asarray(data.train_images), np.asarray(data.mean), np.asarray(data.deviation)
 
-    def cost(self, architecture: Architecture) -> Cost:
-        """What a child of this architecture costs."""
-        return cost(architecture, self.macro)
-
     def compile(self) -> jax.stages.Compiled:
         """Compiles the program, once."""
         if self._compiled is None:
@@ -230,7 +232,7 @@ class ChildTrainer:
           One result for each architecture, in their order.
         """
         canonical = [architecture.canonical() for architecture in architectures]
-        costs = [self.cost(architecture).macs for architecture in canonical]
+        costs = [cost(architecture, self.macro).macs for architecture in canonical]
         launches = deal(costs, self.mesh.shape["arch"] * self.supernet.room.children)
         results: list[ChildResult | None] = [None] * len(canonical)
         for number, launch in enumerate(launches):
@@ -287,10 +289,11 @@ class ChildTrainer:
         results: list[list[ChildResult]] = []
         for device, architectures in enumerate(shared):
             results.append([])
-            for child in range(len(architectures)):
+            for child, architecture in enumerate(architectures):
                 diverged = not finite[device, child]
-                reward = 0.0 if diverged else float(correct[device, child]) / self.num_validation
-                results[-1].append(ChildResult(reward, diverged, seconds))
+                accuracy = 0.0 if diverged else float(correct[device, child]) / self.num_validation
+                reward = self.budget.reward(accuracy, self.budget.cost(architecture))
+                results[-1].append(ChildResult(reward, accuracy, diverged, seconds))
         if keep_best:
             self._keep_best(shared, results, launches, children.parameters)
         return results

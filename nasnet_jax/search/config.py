@@ -7,6 +7,7 @@ from ml_collections import config_dict
 
 from nasnet_jax import ranges
 from nasnet_jax.config_checks import check_fields
+from nasnet_jax.search.budget import check_budget
 from nasnet_jax.space import Macro
 
 SAVES_MEMORY = "a smaller child.batch_size, child.num_filters or child.num_cells"
@@ -51,6 +52,10 @@ RANGES = {
     "child.crop_padding": ranges.PADDING,
     "rerank.top_k": ranges.COUNT_OR_NONE,
     "rerank.epochs": ranges.Range(1, 10_000),
+    "reward.target": ranges.AMOUNT_OR_NONE,
+    "reward.weight": ranges.Range(-1000, 0, below=True),
+    "limits.max_params": ranges.AMOUNT_OR_NONE,
+    "limits.max_macs": ranges.AMOUNT_OR_NONE,
     "mesh.arch": ranges.Range(-1, 10**6),
     "mesh.data": ranges.Range(1, 10**6),
     "mesh.children_per_device": ranges.Range(1, 1024),
@@ -127,6 +132,21 @@ def default_config() -> ml_collections.ConfigDict:
     config.rerank.top_k = 250
     config.rerank.epochs = 300  # Ours; the paper trains "until convergence".
 
+    # What the children are rewarded for; see docs/budget.md.
+    config.reward = ml_collections.ConfigDict()
+    config.reward.cost = ""  # params or macs, that enter the reward; empty for accuracy alone.
+    config.reward.target = 0  # So many of them.
+    config.reward.form = "absolute"  # TuNAS, or power: MnasNet.
+    config.reward.weight = (
+        -0.07
+    )  # MnasNet's, and of its kin; a deviation by the target costs as much.
+    # Whose cost counts, here and in `limits` and the history: child, or a training's configuration.
+    config.reward.network = "child"
+
+    config.limits = ml_collections.ConfigDict()  # No architecture above them is trained; 0: none.
+    config.limits.max_params = 0
+    config.limits.max_macs = 0
+
     config.mesh = ml_collections.ConfigDict()
     config.mesh.arch = -1  # Devices over which children are spread; -1: all that are left.
     config.mesh.data = 1  # Devices that share one child's batch.
@@ -168,6 +188,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     """
     check_fields(config, default_config(), RANGES)
     _check_population(config)
+    check_budget(config)
     if config.child.batch_size % config.mesh.data:
         raise ValueError(
             f"child.batch_size ({config.child.batch_size}) must be a multiple of mesh.data "

@@ -19,11 +19,13 @@ COLUMNS = (
     "index",
     "batch",
     "reward",
+    "accuracy",
     "status",
     "params",
     "macs",
     "seconds",
     "rerank_reward",
+    "rerank_accuracy",
     "log_prob",
     "architecture",
 )
@@ -44,14 +46,16 @@ class Entry:
     Attributes:
       batch: the number of the batch that proposed it, from 0.
       decisions: `[D]`, of the canonical form.
-      reward: accuracy on the held-out images; 0 if it diverged.
+      reward: what the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
       status: how it came by the reward.
-      params: trainable parameters.
-      macs: multiply-adds for one image.
+      params: trainable parameters of the network that `reward.network` names.
+      macs: multiply-adds of that network for one image.
       seconds: wall time of the row it was trained in; 0 if its reward was reused.
       log_prob: log-probability of the architecture under the policy that proposed it. The mean of
         its negative over a batch estimates that policy's entropy, in nats.
-      rerank_reward: accuracy after the longer training of the best; NaN where there was none.
+      accuracy: on the held-out images; 0 if it diverged.
+      rerank_reward: reward after the longer training of the best; NaN where there was none.
+      rerank_accuracy: accuracy after it.
     """
 
     batch: int
@@ -62,7 +66,9 @@ class Entry:
     macs: int
     seconds: float
     log_prob: float
+    accuracy: float
     rerank_reward: float = float("nan")
+    rerank_accuracy: float = float("nan")
 
     @property
     def architecture(self) -> Architecture:
@@ -101,7 +107,8 @@ class History:
         """Adds a child."""
         self._first.setdefault(_key(entry.decisions), len(self.entries))
         self.entries.append(entry)
-        self.best_reward = max(entry.reward, self.best_reward or 0.0)
+        best = entry.reward if self.best_reward is None else self.best_reward
+        self.best_reward = max(entry.reward, best)
 
     def find(self, decisions: np.ndarray) -> Entry | None:
         """The first child with these canonical decisions, if there was one."""
@@ -139,12 +146,19 @@ class History:
             "macs": np.array([e.macs for e in entries], np.int64),
             "seconds": np.array([e.seconds for e in entries], np.float64),
             "log_prob": np.array([e.log_prob for e in entries], np.float64),
+            "accuracy": np.array([e.accuracy for e in entries], np.float64),
             "rerank_reward": np.array([e.rerank_reward for e in entries], np.float64),
+            "rerank_accuracy": np.array([e.rerank_accuracy for e in entries], np.float64),
         }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> History:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`; in those of an earlier version rewards are accuracies."""
+        arrays = {
+            "accuracy": arrays["reward"],
+            "rerank_accuracy": arrays["rerank_reward"],
+            **arrays,
+        }
         history = cls(arrays["decisions"].shape[1])
         for index in range(len(arrays["batch"])):
             history.append(
@@ -157,7 +171,9 @@ class History:
                     macs=int(arrays["macs"][index]),
                     seconds=float(arrays["seconds"][index]),
                     log_prob=float(arrays["log_prob"][index]),
+                    accuracy=float(arrays["accuracy"][index]),
                     rerank_reward=float(arrays["rerank_reward"][index]),
+                    rerank_accuracy=float(arrays["rerank_accuracy"][index]),
                 )
             )
         return history
@@ -168,22 +184,27 @@ class History:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for index, entry in enumerate(self.entries):
-            rerank = "" if np.isnan(entry.rerank_reward) else f"{entry.rerank_reward:.6f}"
             writer.writerow(
                 (
                     index,
                     entry.batch,
                     f"{entry.reward:.6f}",
+                    f"{entry.accuracy:.6f}",
                     entry.status.name.lower(),
                     entry.params,
                     entry.macs,
                     f"{entry.seconds:.2f}",
-                    rerank,
+                    _number(entry.rerank_reward),
+                    _number(entry.rerank_accuracy),
                     f"{entry.log_prob:.4f}",
                     entry.one_line,
                 )
             )
         write_atomically(path, text.getvalue())
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6f}"
 
 
 def _key(decisions: np.ndarray) -> bytes:

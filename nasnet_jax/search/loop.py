@@ -14,20 +14,21 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import logging
-from jax.experimental import multihost_utils
 
 from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
+from nasnet_jax.search.batch import train_batch
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
 from nasnet_jax.search.config import SAVES_MEMORY, check_config, default_config
 from nasnet_jax.search.data import load_data
-from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.history import Entry, History
 from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.progress import Progress
+from nasnet_jax.search.proposing import draw
 from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
@@ -170,6 +171,7 @@ class Search:
         self.state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         self.history = History(len(strategy.choices))
         self.step = 0
+        self.refused = 0
         self.seconds = {"data": 0.0, "compile": 0.0, "search": 0.0, "rerank": 0.0}
         self._checkpoints = checkpoints
         self._metrics = metrics
@@ -189,6 +191,7 @@ class Search:
         effort = restored.effort
         for phase in self.seconds:
             self.seconds[phase] += effort.get(phase, 0.0)
+        self.refused += int(effort.get("refused", 0))
         self.trainer.compilations += int(effort.get("compilations", 0))
         self.trainer.busy_seconds += effort.get("busy", 0.0)
         self.trainer.device_seconds += effort.get("devices", 0.0)
@@ -197,6 +200,7 @@ class Search:
         """What the search took so far, in all sessions."""
         return {
             **self.seconds,
+            "refused": self.refused,
             "compilations": self.trainer.compilations,
             "busy": self.trainer.busy_seconds,
             "devices": self.trainer.device_seconds,
@@ -242,10 +246,10 @@ class Search:
           begun: when that began.
         """
         config, batch = self.config, self.history.num_batches
-        state, proposal = self.strategy.propose(self.state, config.children_per_batch)
-        if jax.process_count() > 1:
-            # One decision for the pod, should the processes' arithmetic differ in a last bit.
-            proposal = multihost_utils.broadcast_one_to_all(proposal)
+        state, proposal, refused = draw(
+            self.strategy, self.state, config.children_per_batch, self.trainer.budget.allowed
+        )
+        self.refused += refused
         # The last batch may be larger than what is left of the search.
         left = config.num_children - len(self.history)
         rows = canonical_decisions(np.asarray(proposal.decisions[:left]))
@@ -259,9 +263,12 @@ class Search:
                 pace * (num_left - share),
                 finished,
             )
+            self._signals.check()
 
         log_probs = np.asarray(proposal.log_probs[:left], np.float64).sum(1)
-        entries = self._train(batch, rows, log_probs, on_call)
+        entries = train_batch(
+            config, self.trainer, self.history, batch, rows, log_probs, on_call=on_call
+        )
         rewards = jnp.array([entry.reward for entry in entries], jnp.float32)
         metrics: dict[str, jax.Array] = {}
         # A batch that the search's end cuts short teaches nothing: nothing is proposed after it.
@@ -273,62 +280,10 @@ class Search:
         scalars |= {
             "reward_mean": float(rewards.mean()),
             "reward_max": float(rewards.max()),
-            "reward_best": float(self.history.best_reward or 0.0),
+            "reward_best": float(self.history.winner().reward),
+            "accuracy_mean": float(np.mean([entry.accuracy for entry in entries])),
         }
         self._metrics.write(len(self.history), scalars, np.asarray(rewards), self.history.winner())
-
-    def _train(
-        self,
-        batch: int,
-        rows: np.ndarray,
-        log_probs: np.ndarray,
-        on_call: Callable[[float, Sequence[ChildResult]], None],
-    ) -> list[Entry]:
-        """Trains those of a batch's architectures that are new, and fills in the others."""
-        fresh: dict[bytes, Architecture] = {}
-        for row in rows:
-            if self.config.retrain_duplicates or self.history.find(row) is None:
-                fresh.setdefault(row.tobytes(), Architecture.from_decisions(row))
-
-        def checked(share: float, finished: Sequence[ChildResult]) -> None:
-            on_call(share, finished)
-            self._signals.check()
-
-        results = dict(
-            zip(
-                fresh,
-                self.trainer.train(
-                    list(fresh.values()), epochs=self.config.child.epochs, on_call=checked
-                ),
-                strict=True,
-            )
-        )
-        entries, used = [], set()
-        for row, log_prob in zip(rows, log_probs, strict=True):
-            key = row.tobytes()
-            counted = self.trainer.cost(Architecture.from_decisions(row))
-            if key in results and key not in used:
-                used.add(key)
-                result = results[key]
-                status = Status.DIVERGED if result.diverged else Status.TRAINED
-                reward, seconds = result.reward, result.seconds
-            else:
-                known = self.history.find(row)
-                reward = results[key].reward if known is None else known.reward
-                status, seconds = Status.REUSED, 0.0
-            entries.append(
-                Entry(
-                    batch=batch,
-                    decisions=row,
-                    reward=reward,
-                    status=status,
-                    params=counted.params,
-                    macs=counted.macs,
-                    seconds=seconds,
-                    log_prob=float(log_prob),
-                )
-            )
-        return entries
 
     def rerank(self) -> None:
         """Trains the best for longer, in batches, each of which is saved."""
@@ -355,6 +310,7 @@ class Search:
                 )
             for entry, result in zip(part, results, strict=True):
                 entry.rerank_reward = result.reward
+                entry.rerank_accuracy = result.accuracy
             with self.timed("rerank"):
                 self._save()
 
@@ -420,7 +376,13 @@ class Search:
 
         In a pod the first process writes.
         """
-        summary = summarize(self.history, self.trainer, seconds=self.seconds, finished=finished)
+        summary = summarize(
+            self.history,
+            self.trainer,
+            seconds=self.seconds,
+            refused=self.refused,
+            finished=finished,
+        )
         if jax.process_index() == 0:
             write_results(self.folder, self.history, summary)
         return summary

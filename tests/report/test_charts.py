@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasnet_jax.report.charts import moving_mean, pareto_front, reward_range
+from nasnet_jax.report.charts import moving_mean, score_range
+from nasnet_jax.report.front import pareto_front
 from nasnet_jax.report.run import load_runs
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=20)
@@ -34,6 +35,6 @@ def test_the_pareto_front_is_what_nothing_dominates(points: list[tuple[int, int]
 
 def test_diverged_children_do_not_squeeze_the_axis(make_workdir) -> None:
     runs = load_runs([make_workdir(60)])
-    axis = reward_range(runs)
+    axis = score_range(runs, [runs[0].reward])
     assert 0.5 < axis.start < np.sort(runs[0].reward)[1]
     assert axis.end > runs[0].reward.max()

@@ -36,6 +36,7 @@ def long_history() -> History:
                 macs=int(rng.integers(10**7, 10**9)),
                 seconds=float(rng.uniform(60, 600)),
                 log_prob=float(rng.uniform(-90, -10)),
+                accuracy=float(rng.uniform()),
             )
         )
     return history

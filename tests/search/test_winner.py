@@ -59,7 +59,7 @@ def test_a_search_in_which_every_child_diverged_has_no_model(
         shapes = trainer.supernet.shapes
         weights = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, leaf.dtype), shapes)
         trainer.best = TrainedChild(architectures[0].canonical(), 0.0, weights)
-        return [ChildResult(0.0, True, 1.0)] * len(architectures)
+        return [ChildResult(0.0, 0.0, True, 1.0)] * len(architectures)
 
     monkeypatch.setattr(ChildTrainer, "compile", lambda trainer: None)
     monkeypatch.setattr(ChildTrainer, "train", diverge)

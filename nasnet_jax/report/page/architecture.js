@@ -12,7 +12,7 @@ class Search {
   constructor(packed, words) {
     Object.assign(this, { name: packed.name, colour: packed.colour, children: packed.children, best: packed.best });
     this.words = words;
-    for (const column of ["reward", "rerank", "params", "macs"]) this[column] = unpack(packed[column], Float64Array);
+    for (const column of ["reward", "accuracy", "rerank", "params", "macs"]) this[column] = unpack(packed[column], Float64Array);
     this.batch = unpack(packed.batch, Int32Array);
     this.status = unpack(packed.status, Uint8Array);
     this.decisions = unpack(packed.decisions, Uint8Array);

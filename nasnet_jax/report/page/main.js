@@ -57,8 +57,10 @@
     const name = several ? `Child ${number.format(child)} of ${search.name}` : `Child ${number.format(child)}`;
     document.getElementById("child-title").textContent = name;
     const rerank = Number.isNaN(search.rerank[child]) ? "" : `, re-ranked ${score(search.rerank[child])}`;
+    const reward = search.reward[child], accuracy = search.accuracy[child];
+    const worth = reward === accuracy ? "" : `, accuracy ${score(accuracy)}`;
     document.getElementById("child-facts").textContent =
-      `Reward ${score(search.reward[child])}${rerank}; ${number.format(search.params[child])} parameters, ` +
+      `Reward ${score(reward)}${rerank}${worth}; ${number.format(search.params[child])} parameters, ` +
       `${number.format(search.macs[child])} multiply-adds; ${words.statuses[search.status[child]]} in batch ${search.batch[child]}.`;
     document.getElementById("cells").replaceChildren(...search.cells(child).map((cell) => {
       const figure = document.createElement("figure");
@@ -94,7 +96,7 @@
 
   /* What the plots hold that has a tag; the first tag of what belongs to a search is its number. */
   function* tagged(plots, tag) {
-    for (const model of plots._all_models.values()) if (model.type === "GlyphRenderer" && model.tags.includes(tag)) yield model;
+    for (const model of plots._all_models.values()) if (["GlyphRenderer", "Span"].includes(model.type) && model.tags.includes(tag)) yield model;
   }
 
   /* Puts a ring around the chosen child; a little later, so that walking through the rows waits for no plot. */
@@ -105,8 +107,8 @@
       for (const plots of Bokeh.documents) {
         for (const mark of tagged(plots, "chosen")) {
           for (const { tags, data_source } of tagged(plots, "children")) {
-            const { x, reward } = data_source.data;
-            if (tags[0] === index) mark.data_source.data = { x: [x[child]], y: [reward[child]] };
+            const { x, y } = data_source.data;
+            if (tags[0] === index) mark.data_source.data = { x: [x[child]], y: [y[child]] };
           }
         }
       }
