@@ -1,7 +1,7 @@
 """Draws: `python -m nasnet_jax.draw ARCHITECTURE --output=cell.svg`.
 
-ARCHITECTURE is `nasnet_a`, the path of a JSON file, or the one-line form. With `--network` the
-stack of cells with their shapes is drawn instead of the cells' insides.
+ARCHITECTURE is a name such as `nasnet_a` or `resnet`, the path of a JSON file, or the one-line form.
+With `--network` the stack of cells with their shapes is drawn instead of the cells' insides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ flags.mark_flag_as_required("output")
 def main(argv: list[str]) -> None:
     """Parses the command line and draws."""
     if len(argv) != 2:
-        raise app.UsageError("Give one architecture: nasnet_a, a JSON file or the one-line form.")
+        raise app.UsageError("Give one architecture: a name, a JSON file or the one-line form.")
     from nasnet_jax.report import drawing, network_drawing
     from nasnet_jax.space import Macro, parse_architecture
 

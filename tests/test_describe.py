@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nasnet_jax.space import NASNET_A, Architecture, Macro, cost
+from nasnet_jax.search.network_file import network_macro
+from nasnet_jax.space import NASNET_A, Architecture, Macro, cost, parse_architecture
 
 ROOT = Path(__file__).resolve().parent.parent
 MOBILE = ROOT / "configs" / "imagenet_mobile.py"
@@ -46,6 +47,21 @@ def test_json_of_an_architecture_file_at_another_size(tmp_path):
     assert data["params"] == expected.variables
     assert data["macs"] == expected.macs
     assert data["stages"][-1]["shape"] == [7]
+
+
+def test_architectures_are_compared_in_one_skeleton():
+    names = ["nasnet_a", "resnet", "vgg"]
+    done = describe(f"--config={MOBILE}", "--compare", *names)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == names
+    assert "5,326,716" in lines[-3] and "563,640,000" not in lines[-2]
+    again = describe("--compare", "--json", f"--config={MOBILE}", *names)
+    for found in json.loads(again.stdout):
+        costs = cost(parse_architecture(found["name"]), network_macro(str(MOBILE)))
+        assert (found["trainable"], found["macs"]) == (costs.params, costs.macs)
+    refused = describe(f"--config={MOBILE}", "--compare", "nasnet_b")
+    assert refused.returncode == 1 and "Error: NASNet-B is no architecture" in refused.stderr
 
 
 def test_a_search_config_is_refused_in_one_line():

@@ -5,13 +5,15 @@
 Searches of 600 children with known rewards, so nothing is trained. `cost` grows with the multiply-adds
 and saturates, with something for separable convolutions: the best lies at the limit. `pairs` is the share
 of blocks whose two operations are equal, which costs nothing. The limit leaves about a tenth, or a
-fiftieth, of what a uniform draw proposes. "reward 0" tells the strategy of each architecture above the
-limit, with that reward; "again" lets it propose until a batch is full, and tells nothing of the others.
+fiftieth, of what a uniform draw proposes. "again" lets the strategy propose until a batch is full, and
+tells it nothing of the architectures above the limit; "zero" tells it of each of them, with the reward 0,
+and "worst" with the worst reward of the last batch that had one.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import pathlib
 import time
@@ -69,18 +71,31 @@ def again(strategy: Strategy, budget: Budget, reward: Reward, seed: int) -> tupl
     return np.concatenate(rewards), refused
 
 
-def own(strategy: Strategy, budget: Budget, reward: Reward, seed: int) -> tuple[np.ndarray, int]:
-    """The same, where they are told with the reward 0."""
+def told(
+    strategy: Strategy, budget: Budget, reward: Reward, seed: int, *, with_worst: bool
+) -> tuple[np.ndarray, int]:
+    """The same, where the strategy is told of them."""
     state, rewards, refused = strategy.init(jax.random.key(seed)), [], 0
+    worst = 0.0
     while sum(map(len, rewards)) < CHILDREN:
         state, proposal = strategy.propose(state, BATCH)
         rows = np.asarray(proposal.decisions)
         kept = budget.allowed(rows)
-        found = np.where(kept, reward(rows, macs_of(budget, rows)), 0.0)
-        state, _ = strategy.observe(state, proposal, found.astype(np.float32))
+        found = reward(rows, macs_of(budget, rows))
         rewards.append(found[kept])
+        if with_worst and kept.any():
+            worst = found[kept].min()
+        heard = np.where(kept, found, worst)
+        state, _ = strategy.observe(state, proposal, heard.astype(np.float32))
         refused += int((~kept).sum())
     return np.concatenate(rewards)[:CHILDREN], refused
+
+
+METHODS = {
+    "again": again,
+    "zero": functools.partial(told, with_worst=False),
+    "worst": functools.partial(told, with_worst=True),
+}
 
 
 def macs_of(budget: Budget, rows: np.ndarray) -> np.ndarray:
@@ -98,7 +113,7 @@ def main() -> None:
         for reward_name, reward in REWARDS.items():
             for name, fields in STRATEGIES.items():
                 strategy = make_strategy(fields, choices(5))
-                for method in (again, own):
+                for told_how, method in METHODS.items():
                     started = time.time()
                     found = [method(strategy, budget, reward, s) for s in range(arguments.seeds)]
                     best, last = ([f(r) for r, _ in found] for f in (np.max, of_last))
@@ -107,7 +122,7 @@ def main() -> None:
                             "limit": limit,
                             "reward": reward_name,
                             "strategy": name,
-                            "told": "again" if method is again else "reward 0",
+                            "told": told_how,
                             "best": round(float(np.mean(best)), 4),
                             "last": round(float(np.mean(last)), 4),
                             "refused": round(float(np.mean([n for _, n in found]))),

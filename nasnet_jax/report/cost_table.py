@@ -1,9 +1,10 @@
-"""What a network costs, stage by stage, as a table for people and as plain data for programs."""
+"""What networks cost, stage by stage or side by side: tables for people, plain data for programs."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasnet_jax.space import Architecture, Cost, CostRow, Macro, cost
@@ -104,15 +105,9 @@ def cost_text(architecture: Architecture, macro: Macro) -> str:
         for stage in stages(costs)
     ]
     totals = ("total", "", f"{costs.params:,}", f"{costs.statistics:,}", f"{costs.macs:,}")
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, totals, strict=True)]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [_line(_HEADINGS, widths), rule, *(_line(row, widths) for row in rows), rule]
-    lines.append(_line(totals, widths))
-    height, width = macro.image_height_width
+    lines = _table(_HEADINGS, rows, totals)
     features = next(row for row in reversed(costs.rows) if len(row.shape) == 3).shape[-1]
-    classes = "no classifier" if macro.num_classes is None else f"{macro.num_classes} classes"
-    images = f"images of {height}x{width}x{macro.image_channels}"
-    title = f"{macro.num_cells} @ {features}, {images}, {classes}"
+    title = f"{macro.num_cells} @ {features}, {_images(macro)}"
     summary = [
         f"{costs.variables:,} parameters with the statistics of batch normalization",
         f"{_short(costs.macs)} multiply-adds for one image",
@@ -122,6 +117,51 @@ def cost_text(architecture: Architecture, macro: Macro) -> str:
             f"{costs.aux_head_params:,} parameters of an auxiliary head, in training only"
         )
     return "\n".join([title, "", *lines, "", *summary])
+
+
+def comparison_data(
+    architectures: Mapping[str, Architecture], macro: Macro
+) -> list[dict[str, Any]]:
+    """What several architectures cost in the same skeleton, as plain data.
+
+    Args:
+        architectures: By what to call them.
+        macro: The skeleton.
+
+    Returns:
+        For each `name`, and `params`, `trainable`, `macs` and `architecture` as of `cost_data`.
+    """
+    kept = ("params", "trainable", "macs", "architecture")
+    found = {name: cost_data(architecture, macro) for name, architecture in architectures.items()}
+    return [{"name": name} | {key: data[key] for key in kept} for name, data in found.items()]
+
+
+def comparison_text(architectures: Mapping[str, Architecture], macro: Macro) -> str:
+    """The same as a table, a line for each architecture."""
+    rows = []
+    for name, architecture in architectures.items():
+        costs = cost(architecture, macro)
+        features = next(row for row in reversed(costs.rows) if len(row.shape) == 3).shape[-1]
+        shares = (f"{architecture.num_blocks}", f"{macro.num_cells} @ {features}")
+        rows.append((name, *shares, f"{costs.params:,}", f"{costs.variables:,}", f"{costs.macs:,}"))
+    headings = ("architecture", "blocks", "N @ P", "trainable", "with statistics", "multiply-adds")
+    return "\n".join([_images(macro), "", *_table(headings, rows)])
+
+
+def _images(macro: Macro) -> str:
+    height, width = macro.image_height_width
+    classes = "no classifier" if macro.num_classes is None else f"{macro.num_classes} classes"
+    return f"images of {height}x{width}x{macro.image_channels}, {classes}"
+
+
+def _table(
+    headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], totals: tuple[str, ...] = ()
+) -> list[str]:
+    last = [totals] if totals else []
+    widths = [max(map(len, column)) for column in zip(headings, *rows, *last, strict=True)]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [_line(headings, widths), rule, *(_line(row, widths) for row in rows)]
+    return lines + [rule, *(_line(row, widths) for row in last)] if last else lines
 
 
 def _name(group: list[CostRow]) -> str:

@@ -4,6 +4,7 @@ from nasnet_jax.space.architecture import Architecture, Block, Cell
 from nasnet_jax.space.cost import Cost, CostRow, cost
 from nasnet_jax.space.decisions import CELL_KINDS, canonical_decisions, choices, space_size
 from nasnet_jax.space.macro import STEM, CellWidths, Macro, MacroCell, Size, aux_head_map_size
+from nasnet_jax.space.named import NAMED
 from nasnet_jax.space.nasnet_a import NASNET_A
 from nasnet_jax.space.operations import COMBINERS, DESCRIPTIONS, LABELS, OPERATIONS
 from nasnet_jax.space.sampling import parse_architecture, sample_architecture
@@ -13,6 +14,7 @@ __all__ = [
     "COMBINERS",
     "DESCRIPTIONS",
     "LABELS",
+    "NAMED",
     "NASNET_A",
     "OPERATIONS",
     "STEM",

@@ -7,7 +7,7 @@ import numpy as np
 from nasnet_jax.paths import local_path
 from nasnet_jax.space.architecture import Architecture
 from nasnet_jax.space.decisions import choices
-from nasnet_jax.space.nasnet_a import NASNET_A
+from nasnet_jax.space.named import NAMED, NOT_EXPRESSED
 from nasnet_jax.space.serialization import ONE_LINE_EXAMPLE
 
 
@@ -25,20 +25,22 @@ def parse_architecture(text: str) -> Architecture:
     """Makes an architecture of what a person writes in a config or on a command line.
 
     Args:
-        text: `nasnet_a`, the path of a JSON file, or the one-line form.
+        text: A name of `NAMED`, the path of a JSON file, or the one-line form.
 
     Raises:
         FileNotFoundError: If the text looks like a path but there is no file.
         ValueError: If the text is none of the three or describes no valid architecture.
     """
     text = text.strip()
-    if text.lower() == "nasnet_a":
-        return NASNET_A
+    if text.lower() in NAMED:
+        return NAMED[text.lower()]
+    if text.lower() in NOT_EXPRESSED:
+        raise ValueError(NOT_EXPRESSED[text.lower()])
     if text.startswith("normal:"):
         return Architecture.from_one_line(text)
     if text.endswith(".json") or (text and local_path(text).is_file()):
         return Architecture.load(text)
     raise ValueError(
-        f"{text!r} is not an architecture. Give 'nasnet_a', the path of a .json file, or the "
-        f"one-line form, for example {ONE_LINE_EXAMPLE!r}."
+        f"{text!r} is not an architecture. Give a name ({', '.join(NAMED)}), the path of a .json "
+        f"file, or the one-line form, for example {ONE_LINE_EXAMPLE!r}."
     )

@@ -65,7 +65,9 @@ def default_config() -> ml_collections.ConfigDict:
     """
     config = ml_collections.ConfigDict()
     config.seed = 0
-    config.architecture = "nasnet_a"  # Or the path of a .json file, or the one-line form.
+    config.architecture = (
+        "nasnet_a"  # Or another name, the path of a .json file, or the one-line form.
+    )
     config.init_from = ""  # A model's folder or a training's workdir, whose weights are the first.
     config.batch_size = 32
     config.accumulation_steps = 1  # Parts of a batch that are computed one after the other.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nasnet_jax.space import (
+    NAMED,
     NASNET_A,
     Architecture,
     choices,
@@ -41,8 +42,19 @@ def test_three_ways_to_write_an_architecture(tmp_path):
     )
 
 
+def test_architectures_by_name():
+    assert len({architecture.one_line() for architecture in NAMED.values()}) == len(NAMED) == 6
+    for name, architecture in NAMED.items():
+        assert parse_architecture(name.upper()) == architecture
+        # So that a search with the paper's B can train it.
+        assert architecture.num_blocks == 5
+    for name, reason in (("nasnet_b", "four hidden states"), ("NASNet_C", "normaliz")):
+        with pytest.raises(ValueError, match=reason):
+            parse_architecture(name)
+
+
 def test_other_texts_are_refused_with_the_three_ways():
-    with pytest.raises(ValueError, match="'nasnet_a', the path of a .json file, or the one-line"):
+    with pytest.raises(ValueError, match="xception.*, the path of a .json file, or the one-line"):
         parse_architecture("nasnet_z")
     with pytest.raises(ValueError, match="'' is not an architecture"):
         parse_architecture("")
