@@ -15,7 +15,9 @@ from nasnet_jax.command_line import config_value
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File of a search or a training.")
 _TOPOLOGY = flags.DEFINE_string(
-    "topology", "local", "v5e:4x4 or v5e-16 (also v4, v5p, v6e), or local: this machine's devices."
+    "topology",
+    "local",
+    "v5e:4x4 or v5e-16 (also v4, v5p, v6e), h100-8 (also a100, h200), or local: this machine's devices.",
 )
 flags.mark_flag_as_required("config")
 
@@ -34,7 +36,7 @@ def main(argv: list[str]) -> None:
     else:
         import jax
 
-        # The TPU is only described: JAX must not look for one. Its variable would be too late.
+        # The devices are only described: JAX must not look for them. Its variable would be too late.
         jax.config.update("jax_platforms", "cpu")
     from nasnet_jax.planning.check import check, check_text
 

@@ -4,17 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import ml_collections
 
-from nasnet_jax.planning.hlo import Program, read_hlo
+from nasnet_jax.cuda_graphs import compiler_options
+from nasnet_jax.planning.conversion import (
+    compiled_with_log,
+    read_conversion,
+    talkative_compiler,
+)
+from nasnet_jax.planning.gpu_check import GpuStep, gpu_rows, gpu_step
+from nasnet_jax.planning.hlo import Program, describe
+from nasnet_jax.planning.hlo_text import parse
 from nasnet_jax.planning.lowering import lower_search, lower_training, topology_devices
 from nasnet_jax.planning.search_size import search_size
 from nasnet_jax.planning.topology import Topology
+from nasnet_jax.planning.turns import Turns, search_turns, training_turns
 from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search import config as search_config
+from nasnet_jax.search.child_program import make_child_program
 from nasnet_jax.train import config as train_config
+from nasnet_jax.train.config import config_macro
+
+WITHOUT_GPU = {"xla_gpu_autotune_level": "0"}
+"""Options of compilations for a GPU that is not there: none can be timed."""
+
+
+class ForGpu(NamedTuple):
+    """What there is to a program for GPUs.
+
+    Attributes:
+        turns: What its data decides.
+        wants_graphs: Whether it should be CUDA graphs altogether.
+        options: Of the compiler.
+    """
+
+    turns: Turns
+    wants_graphs: bool
+    options: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +58,7 @@ class Check:
         arguments, temporaries, code, outputs: Bytes; outputs without those that reuse arguments.
         memory: Bytes of the device's memory, or None where that is not known.
         program: What the compiled text says.
+        gpu: What a step makes a GPU do; None for other devices.
         problems: Why this would not run as it should; empty if it would.
     """
 
@@ -40,6 +71,7 @@ class Check:
     outputs: int
     memory: int | None
     program: Program
+    gpu: GpuStep | None
     problems: tuple[str, ...]
 
     @property
@@ -68,21 +100,38 @@ def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
     Raises:
         ValueError: If the topology or the configuration is none, or they do not fit each other.
     """
-    devices = topology_devices(topology)
-    searching = is_search(config)
-    if searching:
-        lowered = lower_search(config, search_size(config), devices)
-    else:
-        lowered = lower_training(config, devices)
-    return examine(
-        lowered,
-        subject="search" if searching else "training",
-        where=f"{topology}, {len(devices)} devices ({devices[0].device_kind})",
-        memory=_memory(topology, devices),
-    )
+    with talkative_compiler():
+        devices = topology_devices(topology)
+        platform, wants_graphs = devices[0].platform, False
+        if is_search(config):
+            size = search_size(config)
+            lowered = lower_search(config, size, devices)
+            program = make_child_program(config, size.macro, platform=platform)
+            turns = search_turns(program.supernet, size.macro)
+            wants_graphs = config.mesh.cuda_graphs
+        else:
+            lowered = lower_training(config, devices)
+            turns = training_turns(config_macro(config))
+        options = compiler_options(wanted=wants_graphs, platform=platform)
+        if topology.is_gpu:
+            options |= WITHOUT_GPU
+        return examine(
+            lowered,
+            subject="search" if is_search(config) else "training",
+            where=f"{topology}, {len(devices)} devices ({devices[0].device_kind})",
+            memory=_memory(topology, devices),
+            gpu=ForGpu(turns, wants_graphs, options) if platform == "gpu" else None,
+        )
 
 
-def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: int | None) -> Check:
+def examine(
+    lowered: jax.stages.Lowered,
+    *,
+    subject: str,
+    where: str,
+    memory: int | None,
+    gpu: ForGpu | None = None,
+) -> Check:
     """Compiles a program and looks at it.
 
     Args:
@@ -90,13 +139,17 @@ def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: in
         subject: `search`, whose form is checked too, or `training`.
         where: For people.
         memory: Bytes of a device's memory, or None.
+        gpu: What else there is to a program for GPUs; None for one for other devices.
 
     Raises:
         ValueError: If the compiler itself finds that the program does not fit, as the TPU's does.
     """
     started = time.time()
     try:
-        compiled = lowered.compile()
+        if gpu is None:
+            compiled, log = lowered.compile(), ""
+        else:
+            compiled, log = compiled_with_log(lowered, gpu.options)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -109,7 +162,8 @@ def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: in
     sizes, text = compiled.memory_analysis(), compiled.as_text()
     if sizes is None or text is None:
         raise ValueError(f"JAX tells nothing about programs compiled for {where}.")
-    program = read_hlo(text)
+    module = parse(text)
+    program = describe(module)
     result = Check(
         subject=subject,
         where=where,
@@ -120,9 +174,15 @@ def examine(lowered: jax.stages.Lowered, *, subject: str, where: str, memory: in
         outputs=max(sizes.output_size_in_bytes - sizes.alias_size_in_bytes, 0),
         memory=memory,
         program=program,
+        gpu=None,
         problems=(),
     )
     problems = _form_problems(program) if subject == "search" else []
+    if gpu is not None:
+        conversion = read_conversion(log)
+        step = gpu_step(module, gpu.turns, conversion, wants_graphs=gpu.wants_graphs)
+        result = dataclasses.replace(result, gpu=step)
+        problems += step.problems
     if memory is not None and result.needed > memory:
         problems.append(
             f"It needs {_megabytes(result.needed)} on each device, which has {_megabytes(memory)}."
@@ -169,6 +229,8 @@ def check_text(result: Check) -> str:
         ("collectives", exchanges or "none"),
         ("copies", f"{_megabytes(program.copy_bytes)}, each counted once"),
     ]
+    if result.gpu is not None:
+        rows += gpu_rows(result.gpu)
     lines = [f"{name:<16}{value}" for name, value in rows]
     lines.append("largest buffers (with padding, share of it that is padding):")
     for buffer in program.buffers:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from nasnet_jax.planning.hlo_text import Module, parse
 
 COLLECTIVES = (
     "all-reduce",
@@ -17,17 +19,8 @@ COLLECTIVES = (
 )
 
 _BITS = {"pred": 8, "bf16": 16, "s4": 4, "u4": 4}
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
-_INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>\(.*?\)|\S+) (?P<op>[\w\-]+)\((?P<rest>.*)$"
-)
 _ARRAY = re.compile(
     r"(?P<type>[a-z]+\d*(?:e\d+m\d+\w*)?)\[(?P<shape>[\d,]*)\](?:\{(?P<layout>[^}]*)\})?"
-)
-_BRANCHES = re.compile(r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=([^,\s]+))")
-_CALLED = re.compile(
-    r"(?:calls|to_apply|body|condition|true_computation|false_computation"
-    r"|branch_computations|called_computations)=\{?([^}\s]*(?:, %[^}\s]+)*)"
 )
 
 
@@ -73,33 +66,30 @@ def read_hlo(text: str, *, num_buffers: int = 5) -> Program:
         text: `jax.stages.Compiled.as_text()`.
         num_buffers: How many of the largest results to report.
     """
-    called: dict[str, set[str]] = {}
+    return describe(parse(text), num_buffers=num_buffers)
+
+
+def describe(module: Module, *, num_buffers: int = 5) -> Program:
+    """A program in numbers; see `read_hlo`."""
     exchanges: dict[str, list[str]] = {}
     branches: set[str] = set()
     counts = dict.fromkeys(COLLECTIVES, 0)
     conditionals = copied = 0
     buffers: dict[str, Buffer] = {}
-    computation = ""
-    for line in text.splitlines():
-        if header := _COMPUTATION.match(line):
-            computation = header[1]
-            continue
-        if not (instruction := _INSTRUCTION.match(line)):
-            continue
-        op, rest = instruction["op"].removesuffix("-start"), instruction["rest"]
-        called.setdefault(computation, set()).update(_names(_CALLED.findall(rest)))
-        arrays = [array_buffer(*found) for found in _ARRAY.findall(instruction["type"])]
-        if op == "conditional":
-            conditionals += 1
-            branches.update(_names(part for pair in _BRANCHES.findall(rest) for part in pair))
-        elif op in counts:
-            counts[op] += 1
-            exchanges.setdefault(computation, []).append(op)
-        elif op == "copy":
-            copied += sum(array.padded_bytes for array in arrays)
-        for array in arrays:
-            buffers[array.shape] = array
-    inside = _reachable(branches, called)
+    for computation, instructions in module.computations.items():
+        for instruction in instructions:
+            op, arrays = instruction.op.removesuffix("-start"), array_buffers(instruction.type)
+            if op == "conditional":
+                conditionals += 1
+                branches.update(instruction.branches)
+            elif op in counts:
+                counts[op] += 1
+                exchanges.setdefault(computation, []).append(op)
+            elif op == "copy":
+                copied += sum(array.padded_bytes for array in arrays)
+            for array in arrays:
+                buffers[array.shape] = array
+    inside = module.reachable(branches)
     return Program(
         conditionals=conditionals,
         collectives={name: number for name, number in counts.items() if number},
@@ -111,6 +101,11 @@ def read_hlo(text: str, *, num_buffers: int = 5) -> Program:
             sorted(buffers.values(), key=lambda buffer: buffer.padded_bytes, reverse=True)
         )[:num_buffers],
     )
+
+
+def array_buffers(type_text: str) -> list[Buffer]:
+    """The arrays of a type as XLA writes it, several of a tuple."""
+    return [array_buffer(*found) for found in _ARRAY.findall(type_text)]
 
 
 def array_buffer(type_name: str, shape: str, layout: str) -> Buffer:
@@ -132,19 +127,3 @@ def array_buffer(type_name: str, shape: str, layout: str) -> Buffer:
             padded[place] = -(-sizes[place] // int(multiple)) * int(multiple)
     written = f"{type_name}[{shape}]" + (f"{{{layout}}}" if layout else "")
     return Buffer(written, math.prod(sizes) * bits // 8, math.prod(padded) * bits // 8)
-
-
-def _names(parts: Iterable[str]) -> set[str]:
-    return {name.strip().lstrip("%") for part in parts for name in part.split(",") if name.strip()}
-
-
-def _reachable(start: Iterable[str], called: Mapping[str, set[str]]) -> set[str]:
-    """All computations that these call, and they themselves."""
-    seen: set[str] = set()
-    waiting = list(start)
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(called.get(name, ()))
-    return seen

@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax.planning.gpu import gpu_devices
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Topology
 from nasnet_jax.platform import find_devices
@@ -34,19 +35,16 @@ _LIBTPU = {
 
 
 def topology_devices(topology: Topology) -> list[Any]:
-    """The devices of a topology: real ones if it is `local`, else descriptions of TPU cores.
+    """The devices of a topology: real ones if it is `local`, else descriptions of TPU cores or GPUs.
 
     Raises:
-        ValueError: If it is neither local nor a TPU, if libtpu is not installed, or if it does
-            not know this slice.
+        ValueError: If what JAX needs to describe them is not installed, or if libtpu does not know
+            this slice.
     """
     if topology.is_local:
         return find_devices()
-    if not topology.is_tpu:
-        raise ValueError(
-            f"Programs can be compiled for TPUs and for this machine's own devices, not for "
-            f"{topology}: run this there with --topology=local."
-        )
+    if topology.is_gpu:
+        return gpu_devices(topology)
     from jax.experimental import topologies
 
     for name, value in _LIBTPU.items():

@@ -75,6 +75,11 @@ class Topology:
         return self.chip is not None and self.chip.dimensions > 0
 
     @property
+    def is_gpu(self) -> bool:
+        """Whether it is a number of GPUs, for which JAX can compile without one, too."""
+        return self.chip is not None and not self.chip.dimensions
+
+    @property
     def num_devices(self) -> int:
         """Chips, each of which is one device of JAX; 0 for `local`, which only JAX can count."""
         return math.prod(self.shape) if self.shape else 0
@@ -92,7 +97,8 @@ def parse_topology(text: str) -> Topology:
 
     Args:
         text: `v5e:4x4`, a slice by its shape; `v5e-16`, one by its size as Cloud TPU counts it
-            (chips for v5e and v6e, two for each chip for v4 and v5p); `h100-8`; or `local`.
+            (chips for v5e and v6e, two for each chip for v4 and v5p); `h100-8`, or `h100` for one; or
+            `local`.
 
     Raises:
         ValueError: If the text is none of these, the chip is not known, or there is no such slice.
@@ -100,6 +106,8 @@ def parse_topology(text: str) -> Topology:
     text = text.strip().lower()
     if text == LOCAL:
         return Topology(None)
+    if text in CHIPS and not CHIPS[text].dimensions:
+        return Topology(CHIPS[text], (1,))
     match = re.fullmatch(r"(\w+?)(?:pod)?(?::(\d+(?:x\d+)*)|-(\d+))", text)
     name = text.partition(":")[0].partition("-")[0]
     name = _ALIASES.get(name, name)

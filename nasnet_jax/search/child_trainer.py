@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax.cuda_graphs import compiler_options
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
@@ -116,6 +117,9 @@ class ChildTrainer:
         self._program = make_child_program(
             config, self.macro, platform=mesh.devices.flat[0].platform
         )
+        self._compiler_options = compiler_options(
+            wanted=config.mesh.cuda_graphs, platform=mesh.devices.flat[0].platform
+        )
         size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.parameters))
         check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(
@@ -204,7 +208,7 @@ class ChildTrainer:
             control = self._control(first=True, start=0, steps=0, horizon=1, evaluate=False)
             self._compiled = function.lower(
                 children, tapes, control, self._key, self._data
-            ).compile()
+            ).compile(compiler_options=self._compiler_options)
             check_program_fits(self._compiled, self.mesh, SAVES_MEMORY)
             self._abstract_children = children
             self.compilations += 1

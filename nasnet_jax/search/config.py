@@ -152,6 +152,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.mesh.data = 1  # Devices that share one child's batch.
     config.mesh.children_per_device = 1  # K, trained at the same time; see docs/searching.md.
     config.mesh.chunk = 0  # s, layers that run at once; 0: a quarter of K, at most 16.
+    config.mesh.cuda_graphs = False  # On GPUs; whether they run and are faster was not measured.
     return config
 
 

@@ -224,7 +224,9 @@ class Supernet:
         for number, stage in enumerate(self.stages):
             inputs = self._inputs(stage, fixed[f"stage_{number}"], current, previous)
             kinds = (stage.halving, stage.kinds)
-            states = run_stage(kinds, parameters.stages[number], inputs, tapes[number])
+            # What is compiled tells of it: `nasnet_jax.planning.turns`.
+            with jax.named_scope(f"stage_{number}"):
+                states = run_stage(kinds, parameters.stages[number], inputs, tapes[number])
             outputs = [_concatenate(images(self.config, of_cell)) for of_cell in states]
             current, previous = outputs[0], outputs[1] if len(outputs) > 1 else current
         pooled = nnx.relu(current).mean((2, 3))

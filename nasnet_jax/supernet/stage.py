@@ -83,12 +83,14 @@ def _run(
     rows = rows._replace(values=values)
     if halving is not None:
         sources = _sources(halving, inputs.halved)
-        rows = lax.fori_loop(
-            0, halving.tape.number, lambda i, rows: run_chunk(halving, i, sources, rows), rows
+        with jax.named_scope("halving"):
+            rows = lax.fori_loop(
+                0, halving.tape.number, lambda i, rows: run_chunk(halving, i, sources, rows), rows
+            )
+    with jax.named_scope("calls"):
+        return lax.fori_loop(
+            0, calls.tape.number, lambda i, rows: run_chunk(calls, i, rows.values, rows), rows
         )
-    return lax.fori_loop(
-        0, calls.tape.number, lambda i, rows: run_chunk(calls, i, rows.values, rows), rows
-    )
 
 
 def _forward(
@@ -116,7 +118,8 @@ def _backward(
 
         g_weights = jax.tree.map(jnp.zeros_like, reader.weights)
         start = Cotangents(g_sources, g_rows, g_weights)
-        return lax.fori_loop(0, reader.tape.number, step, start)
+        with jax.named_scope("halving" if reader.kinds.halving else "calls"):
+            return lax.fori_loop(0, reader.tape.number, step, start)
 
     g = back(calls, rows.values, g_rows, None)
     g_given = lax.dynamic_slice_in_dim(g.sources, calls.size, num_given)

@@ -122,9 +122,7 @@ def test_training_step_is_lowered_for_the_devices():
         lower_training(config, jax.devices()[:4])
 
 
-def test_devices_of_gpus_are_not_described():
-    with pytest.raises(ValueError, match="--topology=local"):
-        topology_devices(parse_topology("h100-8"))
+def test_devices_of_this_machine():
     assert topology_devices(parse_topology("local")) == jax.devices()
 
 
