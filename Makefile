@@ -2,6 +2,7 @@
 # make test         the tests, after setting up
 # make test-long    those that take minutes: kills at random moments, many processes, large comparisons
 # make parity       published networks beside the packages they come from; half an hour, 10 GB
+# make formats      exported networks in their own runtimes, how equal and how fast; half an hour, 2 GB
 # make transfer     a searched cell beside NASNet-A on three data sets; half an hour, needs prepared data
 # make bench        speed beside other packages; BENCH=compile measures one thing (benchmarks/README.md)
 # make lint         ruff (its format too) and mypy
@@ -16,6 +17,7 @@ WORKDIR ?= runs/quickstart
 TESTS ?=
 WORKERS ?= 2
 PARITY ?= .cache/parity
+FORMATS ?= .cache/formats
 BENCH ?=
 
 RUN := $(VENV)/bin/python
@@ -23,7 +25,7 @@ INSTALLED := $(VENV)/.installed
 # Files in their order: by their number of tests, those of pods, few and long, would all come last.
 PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-.PHONY: setup test test-long parity transfer bench lint quickstart clean
+.PHONY: setup test test-long parity formats transfer bench lint quickstart clean
 
 setup: $(INSTALLED)
 
@@ -45,6 +47,10 @@ test-long: setup
 
 parity: setup
 	$(RUN) benchmarks/parity/compare.py --folder=$(PARITY)
+
+formats: setup
+	$(RUN) benchmarks/formats/measure.py --folder=$(FORMATS)
+	NASNET_JAX_FORMATS=$(abspath $(FORMATS))/bin/python $(PYTEST) tests/formats/test_runtimes.py
 
 # One device, and compilations kept: trainings that differ in the seed alone share theirs.
 transfer: setup

@@ -68,6 +68,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10.2"],
         "cuda": ["jax[cuda12]>=0.10.2"],
         "gcs": ["gcsfs"],
+        "onnx": ["onnx>=1.20", "onnxscript>=0.7", "torch>=2.10"],
         "test": [
             "hypothesis",
             "ipykernel",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax.export
 import numpy as np
+import pytest
 
 import nasnet_jax
 
@@ -38,3 +39,19 @@ def test_a_searchs_workdir_ends_in_one_line_and_nothing_is_written(tmp_path: Pat
     (line,) = done.stderr.splitlines()
     assert "workdir of a search" in line
     assert [path.name for path in tmp_path.iterdir()] == ["best_architecture.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--image_size=large"], "--image_size is as 224 or 224x320"),
+        (["--format=pytorch", "--image_size=9"], "images of any size"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_loaded(
+    arguments: list[str], line: str, tmp_path: Path
+) -> None:
+    done = command("--checkpoint=nowhere", f"--output={tmp_path / 'network'}", *arguments)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert line in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,6 @@ Nothing here imports TensorFlow, so that a server starts without it.
 
 from nasnet_jax.data.image_file import open_image
 from nasnet_jax.inference.description import ModelDescription, serving_layers
-from nasnet_jax.inference.exporting import export_network, write_export
 from nasnet_jax.inference.folding import fold_batch_norm
 from nasnet_jax.inference.model import Model, Prediction, load
 from nasnet_jax.inference.preprocessing import Preprocessing
@@ -22,7 +21,6 @@ __all__ = [
     "ModelDescription",
     "Prediction",
     "Preprocessing",
-    "export_network",
     "find_model",
     "fold_batch_norm",
     "load",
@@ -32,5 +30,4 @@ __all__ = [
     "read_network",
     "save_model",
     "serving_layers",
-    "write_export",
 ]

@@ -6,7 +6,6 @@ renamed, and where there is no renaming (`gs://`) `model.json` is written last a
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import Any
 
@@ -20,10 +19,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
 from nasnet_jax.checkpoint import check_name, not_written
+from nasnet_jax.files import is_remote, open_path
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
-from nasnet_jax.paths import local_path
 from nasnet_jax.platform import find_devices
 from nasnet_jax.reading import DamagedError, read_or_prove_damage
 
@@ -78,8 +77,8 @@ def save_model(
         OSError: If it cannot be written, for example because the disk is full; of a local folder,
             what was there before is left.
     """
-    target = _absolute(folder)
-    remote = _is_remote(target)
+    target = open_path(folder)
+    remote = is_remote(target)
     if not remote:
         check_name(target)
     network = description.abstract_network()
@@ -126,7 +125,7 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
         FileNotFoundError: If there is no such folder.
         ValueError: If it holds no model; the message says what it seems to be and what to do.
     """
-    folder = _absolute(path)
+    folder = open_path(path)
     for candidate in (folder, folder / MODEL_FOLDER):
         if (candidate / MODEL_FILE).exists():
             return candidate
@@ -217,7 +216,7 @@ def read_network(
             return checkpointer.restore(folder, shapes)
 
     try:
-        weights = read_or_prove_damage(restore, folder, is_local=not _is_remote(folder))
+        weights = read_or_prove_damage(restore, folder, is_local=not is_remote(folder))
     except DamagedError as error:
         cause = error.__cause__
         reason = (str(cause) or type(cause).__name__).splitlines()[0]
@@ -241,28 +240,6 @@ def _replace(target: epath.Path, source: epath.Path) -> None:
     target.rename(old)
     source.rename(target)
     old.rmtree()
-
-
-def _is_remote(path: str | os.PathLike[str]) -> bool:
-    return "://" in os.fspath(path)
-
-
-def _absolute(path: str | os.PathLike[str]) -> epath.Path:
-    """The path in the form that Orbax takes.
-
-    Raises:
-        ValueError: If it is remote and what reads it is not installed.
-    """
-    if not _is_remote(path):
-        return epath.Path(local_path(path)).absolute()
-    if os.fspath(path).startswith("gs://") and importlib.util.find_spec("gcsfs") is None:
-        raise ValueError(
-            f"{os.fspath(path)!r} is on Google Cloud Storage, for which gcsfs is not installed: "
-            "pip install gcsfs."
-        )
-    # Otherwise etils imports TensorFlow, wherever it is installed, to read the files.
-    os.environ.setdefault("EPATH_USE_TF", "false")
-    return epath.Path(path)
 
 
 def _selected(state: nnx.State, abstract: nnx.State) -> dict[str, Any]:

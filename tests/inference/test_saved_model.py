@@ -213,7 +213,7 @@ def test_a_remote_folder_takes_what_an_interrupted_call_began_but_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Where a folder cannot be renamed, everything is written in its place.
-    monkeypatch.setattr(saved_model, "_is_remote", lambda path: True)
+    monkeypatch.setattr(saved_model, "is_remote", lambda path: True)
     folder = tmp_path / "model"
     save_model(folder, description, *states(network))
     (folder / "model.json").unlink()
