@@ -37,7 +37,7 @@ class Seen(Exception):
 
 
 def test_program_is_the_one_that_the_search_runs(monkeypatch):
-    def seen(lowered):
+    def seen(lowered, compiler_options):
         raise Seen(lowered.as_text())
 
     config = small_config()

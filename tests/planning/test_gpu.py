@@ -70,20 +70,16 @@ def check(path: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[st
         env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
 
 
 @needs_plugin
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_tape_becomes_one_graph(tmp_path):
     path = tmp_path / "search.py"
     path.write_text(SEARCH)
-    done = check(path, "--topology=h200", "--config.mesh.cuda_graphs=True")
+    done = check(path, "--topology=h100-2", "--config.mesh.cuda_graphs=True")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "loops and conditionals in them, 0 led by the host" in done.stdout
-    # Two devices, and nothing asked for: the loops stay on the host, for the reasons that are told.
-    done = check(path, "--topology=h100-2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "kWhile lowering is not enabled by the user" in done.stdout
