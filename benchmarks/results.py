@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -137,13 +138,15 @@ def write(
         if content["machine"] == where:
             found = {(one.what, one.against) for one in rows}
             rows = [one for one in earlier if (one.what, one.against) not in found] + rows
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        cwd=processes.ROOT,
-        check=False,
-    ).stdout.strip()
+    commit = ""
+    if shutil.which("git"):
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            cwd=processes.ROOT,
+            check=False,
+        ).stdout.strip()
     content = {
         "benchmark": name,
         "command": f"make bench BENCH={name}",

@@ -98,8 +98,20 @@ SIZES = {
             batch_size=32,
             steps=10,
         ),
+        # As configs/search_cifar10.py trains them; for accelerators.
+        ChildSize(
+            name="paper",
+            num_cells=2,
+            num_filters=32,
+            image_size=32,
+            channels=3,
+            batch_size=128,
+            steps=10,
+        ),
     )
 }
+USUAL = ("quickstart", "proxy")
+"""Those that are measured unless others are named."""
 
 
 def size_of(settings: dict[str, Any]) -> ChildSize:

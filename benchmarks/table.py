@@ -33,7 +33,9 @@ BENCHMARKS = (
     "bfloat16",
     "scale",
 )
-"""All files of `rows/`, in the order of the table."""
+"""The files of `rows/` in the order of the table, without those that are for GPUs alone."""
+OF_GPUS = ("graphs", "kinds", "steps", "cifar")
+"""Those, which `on_gpu.sh` runs."""
 
 PLATFORMS = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
 
@@ -50,7 +52,7 @@ def write() -> None:
 def platform_text(platform: str) -> str:
     """The heading, the machine and the table of one kind of device."""
     title = f"### {PLATFORMS[platform]}"
-    files = [RESULTS / platform / f"{name}.json" for name in BENCHMARKS]
+    files = [RESULTS / platform / f"{name}.json" for name in BENCHMARKS + OF_GPUS]
     files = [file for file in files if file.exists()]
     if not files:
         return f"{title}\n\nNot measured."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ LEARNING_RATE = 0.1
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 MAX_GRAD_NORM = 5.0
+WARM_UP = 3
+"""Steps that are not timed."""
 
 
 class Trainer:
@@ -27,6 +30,9 @@ class Trainer:
         size: Of the children.
         device: Of PyTorch.
         compiled: Whether to use `torch.compile`.
+
+    Attributes:
+        step_seconds: Of a step of the last child, without its first ones, which may compile.
     """
 
     def __init__(self, size: ChildSize, device: torch.device, *, compiled: bool) -> None:
@@ -41,6 +47,7 @@ class Trainer:
         self.train_images, self.valid_images = images[:kept], images[kept:]
         self.train_labels, self.valid_labels = labels[:kept], labels[kept:]
         self.size, self.device, self.compiled = size, device, compiled
+        self.step_seconds = math.nan
 
     def __call__(self, architecture: Architecture) -> float:
         """Trains a child, and returns its accuracy."""
@@ -55,7 +62,10 @@ class Trainer:
             torch.compiler.reset()
             child = torch.compile(child)
         order = torch.randperm(len(self.train_labels), device=self.device)
+        first, begun = min(WARM_UP, size.steps - 1), 0.0
         for step in range(size.steps):
+            if step == first:
+                begun = self.now()
             chosen = order[step * size.batch_size : (step + 1) * size.batch_size]
             images = self.augmented(self.train_images[chosen])
             rate = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / size.steps))
@@ -65,7 +75,14 @@ class Trainer:
             functional.cross_entropy(child(images), self.train_labels[chosen]).backward()
             torch.nn.utils.clip_grad_norm_(child.parameters(), MAX_GRAD_NORM)
             optimizer.step()
+        self.step_seconds = (self.now() - begun) / (size.steps - first)
         return self.accuracy(child)
+
+    def now(self) -> float:
+        """The time when all that was asked of the device is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
 
     def network(self, architecture: Architecture) -> Child:
         """A new child, with as many parameters as ours."""
@@ -112,11 +129,17 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     if not accelerated:
         torch.set_num_threads(1)
     number = settings["worker"]
-    device = torch.device("cuda", number) if accelerated else torch.device("cpu")
+    # More processes than accelerators share them.
+    card = number % max(torch.cuda.device_count(), 1)
+    device = torch.device("cuda", card) if accelerated else torch.device("cpu")
     trainer = Trainer(size_of(settings), device, compiled=settings["compiled"])
 
     def run(message: dict[str, Any]) -> dict[str, Any]:
-        return {"rewards": [trainer(one) for one in parsed(message["architectures"])]}
+        rewards, seconds = [], []
+        for one in parsed(message["architectures"]):
+            rewards.append(trainer(one))
+            seconds.append(trainer.step_seconds)
+        return {"rewards": rewards, "step_seconds": seconds}
 
     return run, {"torch": torch.__version__, "device": str(device)}
 

@@ -11,9 +11,11 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.planning.data_size import data_size
+from nasnet_jax.planning.gpu_time import child_step_seconds
 from nasnet_jax.planning.schedule import Schedule, deal_by_cost, run_rows
 from nasnet_jax.planning.search_size import SearchSize, search_size
 from nasnet_jax.planning.speed import (
+    EVALUATION,
     PASSES,
     Measurement,
     Speed,
@@ -52,6 +54,7 @@ class SearchPlan:
         children_per_batch: Between two updates of the controller.
         speed: Seconds for the work of a child.
         child_seconds: Of the mean child on one device.
+        launching_seconds: Of these, a GPU's for launching kernels and waiting for its host; 0 elsewhere.
         lock_step, dealt: A batch of children in the order of proposal, and as it is dealt.
         search_hours, rerank_hours: Of all devices at work together.
         checkpoint_bytes: Of the last checkpoint, the largest.
@@ -64,6 +67,7 @@ class SearchPlan:
     children_per_batch: int
     speed: Speed
     child_seconds: float
+    launching_seconds: float
     lock_step: Schedule
     dealt: Schedule
     search_hours: float
@@ -106,8 +110,11 @@ def plan_search(
         sample_architecture(rng, config.num_blocks).canonical()
         for _ in range(SIMULATED_BATCHES * per_batch)
     ]
+    steps = child.epochs * size.steps + EVALUATION * size.evaluations
+    launching = steps * child_step_seconds(config, size.macro) if topology.is_gpu else 0.0
     times = [
-        child_seconds(
+        launching
+        + child_seconds(
             speed,
             child_work(one, size.macro),
             size,
@@ -137,6 +144,7 @@ def plan_search(
         children_per_batch=per_batch,
         speed=speed,
         child_seconds=float(np.mean(times)),
+        launching_seconds=launching,
         lock_step=lock_step,
         dealt=dealt,
         search_hours=batches * dealt.seconds / 3600,
@@ -168,6 +176,7 @@ def plan_text(plan: SearchPlan, *, price: float | None) -> str:
         ("topology", f"{plan.topology}, {plan.num_devices} devices"),
         ("speed", plan.speed.source),
         ("a child", f"{_duration(plan.child_seconds)} on one device, on average"),
+        *_launching_rows(plan),
         ("children per hour", f"{plan.children_per_hour:,.0f}"),
         ("search", f"{plan.search_hours:,.2f} hours for {plan.num_children:,} children"),
         ("re-ranking", f"{plan.rerank_hours:,.2f} hours"),
@@ -198,6 +207,18 @@ def plan_text(plan: SearchPlan, *, price: float | None) -> str:
             "minibatches of strategy.minibatch."
         )
     return "\n".join(lines)
+
+
+def _launching_rows(plan: SearchPlan) -> list[tuple[str, str]]:
+    if not plan.launching_seconds:
+        return []
+    return [
+        (
+            "of that, asking",
+            f"{_duration(plan.launching_seconds)}: kernels launched and the host waited for, estimated "
+            "by counts of compiled programs and few measurements of an H200",
+        )
+    ]
 
 
 def training_text(

@@ -192,6 +192,26 @@ def test_children_that_share_devices_take_fewer_rows():
         plan(config, "v5e-16")
 
 
+def test_gpus_wait_to_be_asked():
+    config = default_config()
+    config.child.update({"num_cells": 1, "num_filters": 8, "num_reductions": 1, "batch_size": 64})
+
+    def planned(topology, **mesh):
+        changed = config.copy_and_resolve_references()
+        changed.mesh.update(mesh)
+        return plan_search(changed, parse_topology(topology), speed=SPEED, num_devices=1)
+
+    assert planned("v5e-1").launching_seconds == 0.0
+    alone = planned("h100-1")
+    # 3 cells of 5 blocks in each of 703 steps of 20 epochs, besides 79 evaluations that are a third.
+    assert alone.launching_seconds == pytest.approx(15 * 0.96e-3 * (20 * 703 + 79 / 3), rel=1e-2)
+    assert alone.child_seconds > alone.launching_seconds
+    assert "of that, asking" in plan_text(alone, price=None)
+    together = planned("h100-1", children_per_device=16, chunk=8)
+    graphs = planned("h100-1", children_per_device=16, chunk=8, cuda_graphs=True)
+    assert graphs.launching_seconds < together.launching_seconds < alone.launching_seconds / 3
+
+
 def test_checkpoint_of_the_papers_search_is_small():
     config = default_config()
     size = search_checkpoint_bytes(config)
