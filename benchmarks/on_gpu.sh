@@ -14,7 +14,7 @@
 # may be ended at any time: a and b take one call of six minutes, c and d another.
 # ON_GPU_FLAGS goes to run.py; --quick only says whether everything works, on any machine.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 python=${PYTHON:-python3}
 out=${OUT:-benchmarks/results/gpu}
 carried=.cache/gpu

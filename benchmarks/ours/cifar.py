@@ -25,7 +25,7 @@ class TimeIsUp(Exception):
 def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     if importlib.util.find_spec("tensorflow") is None:
         # Which clu's writers need; nothing here reads TensorBoard's files.
-        mock.patch.object(loop, "Metrics", mock.MagicMock).start()
+        mock.patch.object(loop, "Metrics", lambda *_: mock.MagicMock()).start()
     config = default_config()
     config.dataset.name = settings["data"]
     config.dataset.num_validation = settings["validation"]

@@ -89,10 +89,7 @@ def talkative_compiler() -> Iterator[None]:
 def compiled_with_log(
     lowered: jax.stages.Lowered, options: Mapping[str, str]
 ) -> tuple[jax.stages.Compiled, str]:
-    """Compiles a program and keeps the compiler's log, which it writes to stderr.
-
-    Errors in it go there afterwards.
-    """
+    """Compiles a program and keeps the compiler's log, which it writes to stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -104,5 +101,4 @@ def compiled_with_log(
             os.close(kept)
             file.seek(0)
             log = file.read().decode(errors="replace")
-            sys.stderr.write("".join(re.findall(r"^[EF]\d{4} .*\n", log, re.MULTILINE)))
     return compiled, log

@@ -3,8 +3,8 @@
 An NVIDIA H200 with JAX 0.11.2 took 10 microseconds for a conditional, and 25 and 50 ms for a step of
 a child alone at quickstart and proxy size (`benchmarks/results/gpu`), 5 to 6 ms for each of its cells. Of
 the kernels and round trips that `compile_check` counts in a cell, with 10 microseconds for a round trip,
-that leaves about 4 for a kernel: they are small, and bound by being launched. Within a CUDA graph a kernel
-costs less, by how much has not been measured.
+that leaves about 4 for a kernel: they are small, and bound by being launched. Within a CUDA graph it is
+less, by how much has not been measured.
 """
 
 from __future__ import annotations
