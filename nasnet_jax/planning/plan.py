@@ -31,7 +31,7 @@ from nasnet_jax.planning.work import child_work
 from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.strategy import make_strategy
-from nasnet_jax.space import choices, cost, sample_architecture
+from nasnet_jax.space import choices, cost, decision_kinds, sample_architecture
 from nasnet_jax.train.config import check_config, config_architecture, config_macro
 
 SIMULATED_BATCHES = 20
@@ -155,7 +155,9 @@ def plan_search(
 
 def search_checkpoint_bytes(config: ml_collections.ConfigDict) -> int:
     """Bytes of a search's last checkpoint: the strategy's state and the whole history."""
-    strategy = make_strategy(config.strategy, choices(config.num_blocks))
+    strategy = make_strategy(
+        config.strategy, choices(config.num_blocks), decision_kinds(config.num_blocks)
+    )
     state = jax.eval_shape(strategy.init, jax.eval_shape(lambda: jax.random.key(0)))
     history = History(len(strategy.choices))
     decisions = np.zeros(len(strategy.choices), np.int32)

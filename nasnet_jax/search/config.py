@@ -113,6 +113,9 @@ def default_config() -> ml_collections.ConfigDict:
     # Of evolution; Real et al., 2019. It draws at random until the population is full.
     config.strategy.population_size = 100
     config.strategy.sample_size = 25
+    config.strategy.mutation = (
+        "decision"  # Any, ours; or published: an operation or a hidden state.
+    )
 
     config.child = ml_collections.ConfigDict()
     config.child.num_cells = 2  # N.

@@ -16,6 +16,12 @@ import jax.numpy as jnp
 
 from nasnet_jax.search import random_search, strategy
 
+IDENTITY_SHARE = 0.05
+"""Of the published mutations, the paper's: so often nothing changes."""
+
+_PUBLISHED = ("input", "operation")
+"""The kinds of decisions that the paper mutates."""
+
 
 class EvolutionState(NamedTuple):
     """The population, as a ring in which the oldest member is the next to be overwritten.
@@ -37,8 +43,9 @@ class EvolutionState(NamedTuple):
 class RegularizedEvolution:
     """Aging evolution by mutation of single decisions.
 
-    The paper has two mutations, of a hidden state and of an operation, and rarely none; here any
-    decision mutates with the same probability, since a strategy does not know what they mean.
+    Any decision mutates with the same probability, since a strategy does not know what they mean; or,
+    with `mutation="published"`, it is told their kinds and does as the paper: an operation or a hidden
+    state mutates, each as often, rarely nothing, and a combiner never, as the paper's space has none.
     The points of one proposal descend from the population as it was when they were proposed.
 
     Attributes:
@@ -46,11 +53,15 @@ class RegularizedEvolution:
       population_size: P (the paper's 100). Batches are drawn uniformly until so many points were
         observed.
       sample_size: S (the paper's 25), drawn with replacement.
+      mutation: `decision` or `published`.
+      kinds: what each decision is, `input`, `operation` or something else; for `published`.
     """
 
     choices: tuple[int, ...]
     population_size: int = 100
     sample_size: int = 25
+    mutation: str = "decision"
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         strategy.check_choices(self.choices)
@@ -61,6 +72,23 @@ class RegularizedEvolution:
                 "population_size and sample_size must be at least 1, got "
                 f"{self.population_size} and {self.sample_size}."
             )
+        if self.mutation not in ("decision", "published"):
+            raise ValueError(
+                f"strategy.mutation must be decision or published, got {self.mutation!r}."
+            )
+        if self.mutation == "published" and not all(self._mutable(kind) for kind in _PUBLISHED):
+            raise ValueError(
+                "strategy.mutation='published' needs decisions that are known to be inputs and "
+                "operations, as those of the NASNet space; set it to 'decision'."
+            )
+
+    def _mutable(self, *kinds: str) -> list[int]:
+        """The decisions that have another choice, of these kinds or, if there are none, of any."""
+        return [
+            index
+            for index, count in enumerate(self.choices)
+            if count > 1 and (not kinds or (self.kinds and self.kinds[index] in kinds))
+        ]
 
     @functools.partial(jax.jit, static_argnames="self")
     def init(self, key: jax.Array) -> EvolutionState:
@@ -114,14 +142,26 @@ class RegularizedEvolution:
         return state, metrics
 
     def mutate(self, key: jax.Array, parents: jax.Array) -> jax.Array:
-        """Changes one decision of each parent, int32 `[n, D]`, to another of its choices."""
+        """Changes one decision of each parent, int32 `[n, D]`, to another of its choices.
+
+        As published, a few parents stay as they are.
+        """
         n = parents.shape[0]
         choices = jnp.array(self.choices, jnp.int32)
-        mutable = jnp.array([d for d, count in enumerate(self.choices) if count > 1], jnp.int32)
         which_key, value_key = jax.random.split(key)
-        which = jax.random.choice(which_key, mutable, (n,))
+        changes = jnp.ones(n, bool)
+        if self.mutation == "published":
+            of_kind = [self._mutable(kind) for kind in _PUBLISHED]
+            # Each kind as often, however many decisions it has.
+            shares = [1 / len(_PUBLISHED) / len(found) for found in of_kind for _ in found]
+            mutable = jnp.array([index for found in of_kind for index in found], jnp.int32)
+            which_key, none_key = jax.random.split(which_key)
+            which = jax.random.choice(which_key, mutable, (n,), p=jnp.array(shares))
+            changes = jax.random.uniform(none_key, (n,)) >= IDENTITY_SHARE
+        else:
+            which = jax.random.choice(which_key, jnp.array(self._mutable(), jnp.int32), (n,))
         # A turn of 1 to choices-1 steps round the circle reaches each other value equally.
         turn = jax.random.randint(value_key, (n,), 1, choices[which], jnp.int32)
         rows = jnp.arange(n)
-        mutated = (parents[rows, which] + turn) % choices[which]
+        mutated = (parents[rows, which] + jnp.where(changes, turn, 0)) % choices[which]
         return parents.at[rows, which].set(mutated)

@@ -32,7 +32,7 @@ from nasnet_jax.search.proposing import draw
 from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.search.winner import has_model, save_winner
-from nasnet_jax.space import Architecture, canonical_decisions, choices
+from nasnet_jax.space import Architecture, canonical_decisions, choices, decision_kinds
 from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
 
 _MAY_CHANGE: MayChange = {
@@ -72,7 +72,9 @@ def run(
     """
     check_config(config)
     find_devices()
-    strategy = make_strategy(config.strategy, choices(config.num_blocks))
+    strategy = make_strategy(
+        config.strategy, choices(config.num_blocks), decision_kinds(config.num_blocks)
+    )
     place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
     folder = place.path
     summary = _finished(place, config)

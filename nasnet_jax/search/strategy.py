@@ -92,7 +92,9 @@ def check_rewards(proposal: Proposal, rewards: jax.Array) -> None:
         )
 
 
-def make_strategy(config: Mapping[str, Any], choices: Sequence[int]) -> Strategy:
+def make_strategy(
+    config: Mapping[str, Any], choices: Sequence[int], kinds: Sequence[str] = ()
+) -> Strategy:
     """Makes the strategy that a config names.
 
     Args:
@@ -100,6 +102,7 @@ def make_strategy(config: Mapping[str, Any], choices: Sequence[int]) -> Strategy
         that strategy; what is left out keeps its default. Fields of the other strategies are
         allowed and ignored, so that a command line can switch `strategy.name` alone.
       choices: the number of alternatives of each decision.
+      kinds: what each decision is, for a strategy that has a field `kinds`.
 
     Raises:
       ValueError: for a name or a field that no strategy has, or a value out of range.
@@ -114,7 +117,7 @@ def make_strategy(config: Mapping[str, Any], choices: Sequence[int]) -> Strategy
         "evolution": evolution.RegularizedEvolution,
     }
     fields = {
-        name: {field.name for field in dataclasses.fields(cls)} - {"choices"}
+        name: {field.name for field in dataclasses.fields(cls)} - {"choices", "kinds"}
         for name, cls in strategies.items()
     }
     values = dict(config.items())
@@ -128,5 +131,7 @@ def make_strategy(config: Mapping[str, Any], choices: Sequence[int]) -> Strategy
             f"{', '.join(sorted(fields[name])) or 'none'}."
         )
     own = {field: value for field, value in values.items() if field in fields[name]}
+    if any(field.name == "kinds" for field in dataclasses.fields(strategies[name])):
+        own["kinds"] = tuple(kinds)
     strategy: Strategy = strategies[name](choices=tuple(int(c) for c in choices), **own)
     return strategy

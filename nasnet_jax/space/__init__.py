@@ -2,7 +2,13 @@
 
 from nasnet_jax.space.architecture import Architecture, Block, Cell
 from nasnet_jax.space.cost import Cost, CostRow, cost
-from nasnet_jax.space.decisions import CELL_KINDS, canonical_decisions, choices, space_size
+from nasnet_jax.space.decisions import (
+    CELL_KINDS,
+    canonical_decisions,
+    choices,
+    decision_kinds,
+    space_size,
+)
 from nasnet_jax.space.macro import STEM, CellWidths, Macro, MacroCell, Size, aux_head_map_size
 from nasnet_jax.space.named import NAMED
 from nasnet_jax.space.nasnet_a import NASNET_A
@@ -31,6 +37,7 @@ __all__ = [
     "canonical_decisions",
     "choices",
     "cost",
+    "decision_kinds",
     "parse_architecture",
     "sample_architecture",
     "space_size",

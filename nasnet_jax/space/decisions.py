@@ -43,6 +43,16 @@ def choices(num_blocks: int = 5) -> tuple[int, ...]:
     return tuple(cell * len(CELL_KINDS))
 
 
+def decision_kinds(num_blocks: int = 5) -> tuple[str, ...]:
+    """Returns what each of the 10 B decisions is: `input`, `operation` or `combiner`.
+
+    Args:
+        num_blocks: B, the number of blocks in a cell.
+    """
+    kinds = tuple(name.split()[-1] for name in _DECISION_NAMES)
+    return kinds * num_blocks * len(CELL_KINDS)
+
+
 def space_size(num_blocks: int = 5) -> int:
     """Returns the exact number of different decision vectors (duplicates are not removed)."""
     return math.prod(choices(num_blocks))

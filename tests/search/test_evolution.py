@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasnet_jax.search.evolution import EvolutionState, RegularizedEvolution
+from nasnet_jax.search.evolution import IDENTITY_SHARE, EvolutionState, RegularizedEvolution
 from nasnet_jax.search.strategy import Proposal
+from nasnet_jax.space import choices, decision_kinds
 
 
 def observe(
@@ -48,6 +49,25 @@ def test_mutation_is_uniform_over_decisions_and_other_values() -> None:
     last = np.bincount(children[children[:, 2] != 1, 2], minlength=3) / n
     np.testing.assert_allclose(first, [1 / 6, 1 / 6, 0, 1 / 6], atol=0.02)
     np.testing.assert_allclose(last, [1 / 4, 0, 1 / 4], atol=0.02)
+
+
+def test_published_mutations_are_of_operations_and_hidden_states() -> None:
+    n, kinds = 20_000, decision_kinds(2)
+    method = RegularizedEvolution(choices=choices(2), mutation="published", kinds=kinds)
+    parents = jnp.tile(jnp.zeros(len(kinds), jnp.int32), (n, 1))
+    children = np.asarray(method.mutate(jax.random.key(0), parents))
+    assert ((children >= 0) & (children < np.array(choices(2)))).all()
+    changed = (children != 0).mean(0)
+    of_kind = {kind: changed[np.array(kinds) == kind] for kind in set(kinds)}
+    # Half of what changes, over eight inputs and eight operations.
+    for kind in ("input", "operation"):
+        np.testing.assert_allclose(of_kind[kind], (1 - IDENTITY_SHARE) / 2 / 8, atol=0.006)
+    assert not of_kind["combiner"].any()
+    np.testing.assert_allclose((children == 0).all(1).mean(), IDENTITY_SHARE, atol=0.006)
+    with pytest.raises(ValueError, match="known to be inputs and operations"):
+        RegularizedEvolution(choices=choices(2), mutation="published")
+    with pytest.raises(ValueError, match="decision or published, got 'point'"):
+        RegularizedEvolution(choices=choices(2), mutation="point")
 
 
 def test_the_oldest_die_however_good() -> None:
