@@ -13,6 +13,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -84,6 +85,7 @@ class Workdir:
         *,
         defaults: ml_collections.ConfigDict,
         may_change: MayChange,
+        reasons: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Looks whether the run can be begun or resumed there.
 
@@ -92,6 +94,7 @@ class Workdir:
           config: of the run.
           defaults: a run that was begun by a version without one of these fields has its default.
           may_change: what may be another configuration than that of the run that is there.
+          reasons: why other fields, or the fields of a part, may not.
 
         Raises:
           ValueError: if the folder holds a run with another configuration or something else, or
@@ -101,6 +104,7 @@ class Workdir:
         self._config: dict[str, Any] = json.loads(config.to_json_best_effort())
         self._defaults: dict[str, Any] = json.loads(defaults.to_json_best_effort())
         self._may_change = may_change
+        self._reasons = reasons
         self._fingerprint: Mapping[str, Any] = {}
         self._kept = False
         _by_first_process(self.path, self._check)
@@ -144,8 +148,16 @@ class Workdir:
             yield
 
     def keep(self) -> None:
-        """Leaves what was written, whatever happens from now on: a first step or batch is made."""
+        """Leaves what was written, whatever happens from now on: a first step or batch is made.
+
+        What may be another one than when the run began is so from now on.
+        """
+        if self._kept:
+            return
         self._kept = True
+        path = self.path / CONFIG_FILE
+        if jax.process_index() == 0 and _read_json(path) != self._config:
+            _write_json(path, self._config)
 
     def _check(self) -> None:
         nearest = next(path for path in (self.path, *self.path.parents) if os.path.lexists(path))
@@ -198,7 +210,14 @@ class Workdir:
                         there[name], here[name], defaults.get(name), f"{where}."
                     )
         elif there != here and not self._can_change(prefix[:-1], there, here):
-            yield f"{prefix[:-1]}: there {there!r}, here {here!r}"
+            reason = self._reason(prefix[:-1])
+            yield f"{prefix[:-1]}: there {there!r}, here {here!r}{reason and f' ({reason})'}"
+
+    def _reason(self, field: str) -> str:
+        """Why a field may not change: its own reason, or that of the part that it is in."""
+        while field and field not in self._reasons:
+            field = field.rpartition(".")[0]
+        return self._reasons.get(field, "")
 
     def _can_change(self, field: str, there: Any, here: Any) -> bool:
         if field in _PLACE_OF_DATA:

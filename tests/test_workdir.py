@@ -262,3 +262,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
         place = workdir(tmp_path)
         place.check_data(DATA)
         place.read("summary.json")
+
+
+def test_refusals_say_why_and_changes_are_written_with_the_first_step(tmp_path: Path) -> None:
+    begin(tmp_path)
+    config = configured(seed=2, keep=5, dataset={"name": "folder:a", "size": 9})
+    reasons = {"seed": "it is drawn from it", "dataset": "of other images"}
+    with pytest.raises(ValueError, match=r"here 9 \(of other images\)\n  seed.*\(it is drawn"):
+        Workdir(tmp_path, config, defaults=configured(), may_change=MAY_CHANGE, reasons=reasons)
+    with claimed(tmp_path, configured(keep=5)) as place:
+        assert place.read("config.json")["keep"] == 2
+        place.keep()
+    assert workdir(tmp_path).read("config.json")["keep"] == 5

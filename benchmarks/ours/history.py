@@ -23,7 +23,7 @@ def prepare(_: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     def drawn(number: int) -> list[Entry]:
         rows = rng.integers(0, alternatives, (number, len(alternatives))).astype(np.int32)
         return [
-            Entry(0, row, reward, Status.TRAINED, 1, 1, 1.0, 0.0, reward)
+            Entry(0, row, reward, Status.TRAINED, 1, 1, 1.0, 0.0, reward, 1, reward)
             for row, reward in zip(rows, rng.uniform(size=number), strict=True)
         ]
 

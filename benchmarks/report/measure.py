@@ -52,6 +52,8 @@ def make_up(children: int, workdir: pathlib.Path) -> None:
                 seconds=30.0,
                 log_prob=-84 + 50 * index / children,
                 accuracy=reward,
+                epochs=20,
+                first_reward=reward,
             )
         )
     history.write_csv(workdir / "history.csv")

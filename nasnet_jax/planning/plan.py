@@ -161,7 +161,7 @@ def search_checkpoint_bytes(config: ml_collections.ConfigDict) -> int:
     state = jax.eval_shape(strategy.init, jax.eval_shape(lambda: jax.random.key(0)))
     history = History(len(strategy.choices))
     decisions = np.zeros(len(strategy.choices), np.int32)
-    history.append(Entry(0, decisions, 0.0, Status.TRAINED, 1, 1, 1.0, 0.0, 0.0))
+    history.append(Entry(0, decisions, 0.0, Status.TRAINED, 1, 1, 1.0, 0.0, 0.0, 1, 0.0))
     entry = sum(array.nbytes for array in history.to_arrays().values())
     return _bytes_of(state) + entry * config.num_children
 

@@ -163,9 +163,10 @@ def cost_chart(runs: Sequence[Run], cost: str, label: str) -> figure:
     xs = [getattr(run, cost).astype(np.float32) for run in runs]
     _children(plot, runs, xs, accuracies, "accuracy")
     for number, run in enumerate(runs):
-        costs = getattr(run, cost)
-        front = pareto_front(costs, run.accuracy)
-        _line(plot, number, costs[front], run.accuracy[front], width=2, stepped=True, marked=True)
+        costs, accuracy = getattr(run, cost)[run.is_whole], run.accuracy[run.is_whole]
+        front = pareto_front(costs, accuracy)
+        _line(plot, number, costs[front], accuracy[front], width=2, stepped=True, marked=True)
+        _references(plot, run, number, cost)
         target, limit = run.bounds(cost)
         if target:
             _bound(plot, number, target, "dotted")
@@ -203,6 +204,32 @@ def _plot(
     if x_axis_type == "linear":
         plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
     return plot
+
+
+def _references(plot: figure, run: Run, number: int, cost: str) -> None:
+    """Adds the architectures that a search trained to compare with, by their names."""
+    if not run.references:
+        return
+    columns = {
+        "x": [one[cost] for one in run.references],
+        "y": [one["accuracy"] for one in run.references],
+        "name": [one["name"] for one in run.references],
+    }
+    source = ColumnDataSource(columns)
+    marks = plot.scatter("x", "y", source=source, marker="diamond", size=12, color=colour(number))
+    marks.glyph.update(line_color="black")
+    marks.tags = [number]
+    names = plot.text(
+        "x",
+        "y",
+        text="name",
+        source=source,
+        x_offset=8,
+        y_offset=-4,
+        text_font_size="12px",
+        text_color=colour(number),
+    )
+    names.tags = [number]
 
 
 def _bound(plot: figure, number: int, bound: int, dash: Literal["solid", "dotted"]) -> None:

@@ -122,9 +122,9 @@ def _facts(run: Run, number: int) -> dict[str, Any]:
 
 
 def _bounds(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """What the upright lines in the plots of costs are, of those that there are."""
+    """What the upright lines and the diamonds in the plots of costs are, of those that there are."""
     bounds = [run.bounds(cost) for run in runs for cost in ("params", "macs")]
-    entries = []
+    entries = [("diamond", "an architecture to compare with")] * any(run.references for run in runs)
     if any(target for target, _ in bounds):
         entries.append(("upright dotted", "target"))
     if any(limit for _, limit in bounds):

@@ -15,8 +15,8 @@ import numpy as np
 from nasnet_jax.paths import local_path
 from nasnet_jax.space.architecture import Architecture
 
-HISTORY_FILE = "history.csv"
-STATUSES = ("trained", "reused", "diverged")
+HISTORY_FILE, REFERENCES_FILE = "history.csv", "references.json"
+STATUSES = ("trained", "reused", "diverged", "stopped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,14 @@ class Run:
         path: The workdir.
         config: What is in `config.json`; empty if there is none.
         summary: What is in `summary.json`; empty if there is none.
+        references: What is in `references.json`: `name`, `accuracy`, `params`, `macs` and more of each
+            architecture that was trained to compare with.
         architectures: The one-line form of each child, in the order of their proposal.
         batch: int32 `[n]`, the batch that proposed it.
         reward: float64 `[n]`, what the accuracy is worth at the network's cost.
         accuracy: float64 `[n]`, on the held-out images; 0 if it diverged.
+        first_reward: float64 `[n]`, reward after the first rung, which the strategy learns from.
+        epochs: int32 `[n]`, of its training; 0 where an earlier version did not say it.
         rerank_reward: float64 `[n]`, reward after the longer training, NaN where there was none.
         params: int64 `[n]`, trainable parameters of the network that the search counts.
         macs: int64 `[n]`, its multiply-adds for one image.
@@ -45,10 +49,13 @@ class Run:
     path: pathlib.Path
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
+    references: Sequence[Mapping[str, Any]]
     architectures: Sequence[str]
     batch: np.ndarray
     reward: np.ndarray
     accuracy: np.ndarray
+    first_reward: np.ndarray
+    epochs: np.ndarray
     rerank_reward: np.ndarray
     params: np.ndarray
     macs: np.ndarray
@@ -73,8 +80,14 @@ class Run:
     def best(self) -> int:
         """The best child: by rerank reward if anything was re-ranked, else by reward."""
         reranked = ~np.isnan(self.rerank_reward)
-        scores = np.where(reranked, self.rerank_reward, -np.inf) if reranked.any() else self.reward
-        return int(np.argmax(scores))
+        if reranked.any():
+            return int(np.argmax(np.where(reranked, self.rerank_reward, -np.inf)))
+        return int(np.argmax(np.where(self.is_whole, self.reward, -np.inf)))
+
+    @property
+    def is_whole(self) -> np.ndarray:
+        """Which children were trained for as long as any, and not stopped, bool `[n]`."""
+        return self.epochs == self.epochs.max()
 
     def bounds(self, cost: str) -> tuple[int, int]:
         """The target of a cost, `params` or `macs`, and the most that is allowed; 0 for none."""
@@ -123,11 +136,16 @@ def _load(path: pathlib.Path, name: str) -> Run:
             path=path,
             config=_read_json(path / "config.json"),
             summary=_read_json(path / "summary.json"),
+            references=_read_list(path / REFERENCES_FILE),
             architectures=[row["architecture"] for row in rows],
             batch=np.array([row["batch"] for row in rows]).astype(np.int32),
             reward=np.array([row["reward"] for row in rows]).astype(np.float64),
             # An earlier version wrote one number for both.
             accuracy=np.array([row.get("accuracy", row["reward"]) for row in rows]).astype(float),
+            first_reward=np.array([row.get("first_reward", row["reward"]) for row in rows]).astype(
+                float
+            ),
+            epochs=np.array([row.get("epochs", 0) for row in rows]).astype(np.int32),
             rerank_reward=np.array([row["rerank_reward"] or "nan" for row in rows]).astype(float),
             params=np.array([row["params"] for row in rows]).astype(np.int64),
             macs=np.array([row["macs"] for row in rows]).astype(np.int64),
@@ -137,6 +155,10 @@ def _load(path: pathlib.Path, name: str) -> Run:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(history)!r} is not what a search writes: {error!r}.") from error
+
+
+def _read_list(path: pathlib.Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

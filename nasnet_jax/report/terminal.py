@@ -57,7 +57,9 @@ def best_text(run: Run, count: int = 5) -> str:
     """
     distinct = np.flatnonzero(run.status != STATUSES.index("reused"))
     reranked = np.nan_to_num(run.rerank_reward, nan=-np.inf)
-    order = distinct[np.lexsort((distinct, -run.reward[distinct], -reranked[distinct]))][:count]
+    order = distinct[
+        np.lexsort((distinct, -run.reward[distinct], ~run.is_whole[distinct], -reranked[distinct]))
+    ][:count]
     rows = [("child", "reward", "re-ranked", "parameters", "multiply-adds")]
     for child in order:
         rerank = run.rerank_reward[child]

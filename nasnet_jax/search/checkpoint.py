@@ -80,10 +80,17 @@ class SearchCheckpoints:
         except (OSError, ValueError) as error:
             raise not_written(f"A checkpoint in {self._manager.directory}", error) from error
 
-    def restore(self, abstract_strategy_state: Any) -> Restored | None:
+    def restore(
+        self, abstract_strategy_state: Any, *, epochs: int = 0, rerank_epochs: int = 0
+    ) -> Restored | None:
         """The newest checkpoint that is whole, or None if there is none at all.
 
         A damaged checkpoint is passed over for the one before it, with a warning.
+
+        Args:
+          abstract_strategy_state: of the same form.
+          epochs: of a child, for a checkpoint of a version that did not keep them.
+          rerank_epochs: of a longer training, for the same.
 
         Raises:
           OSError: if it cannot be read now.
@@ -101,7 +108,8 @@ class SearchCheckpoints:
         step, restored = found
         arrays = restored["history"]
         effort = {name: float(value) for name, value in arrays.get(_EFFORT, {}).items()}
-        return Restored(step, restored["strategy"], History.from_arrays(arrays), effort)
+        history = History.from_arrays(arrays, epochs=epochs, rerank_epochs=rerank_epochs)
+        return Restored(step, restored["strategy"], history, effort)
 
     def close(self) -> None:
         """Ends the manager's threads."""

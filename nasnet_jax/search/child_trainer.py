@@ -23,44 +23,13 @@ from nasnet_jax.memory import check_parameters_fit, check_program_fits
 from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
 from nasnet_jax.search.budget import make_budget
-from nasnet_jax.search.child_program import Control, Data, make_child_program
+from nasnet_jax.search.child_program import Children, Control, Data, make_child_program
+from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, TrainedChild
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import deal, share
+from nasnet_jax.search.moving import Mover, place, rows_of
 from nasnet_jax.space import Architecture, cost
-from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet, places_alone
-
-ALIGNMENT = 64
-"""Bytes, of XLA:CPU's buffers."""
-
-
-class ChildResult(NamedTuple):
-    """What became of a child.
-
-    Attributes:
-      reward: what the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
-      accuracy: on the held-out images, from 0 to 1; 0 if it diverged.
-      diverged: whether a logit was not finite.
-      seconds: wall time of its row, shared with the children beside it.
-    """
-
-    reward: float
-    accuracy: float
-    diverged: bool
-    seconds: float
-
-
-class TrainedChild(NamedTuple):
-    """A child with its weights.
-
-    Attributes:
-      architecture: in its canonical form.
-      reward: as of `ChildResult`.
-      parameters: of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
-    """
-
-    architecture: Architecture
-    reward: float
-    parameters: Any
+from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet
 
 
 def make_mesh(arch: int, data: int) -> Mesh:
@@ -83,6 +52,15 @@ def make_mesh(arch: int, data: int) -> Mesh:
             f"that JAX sees ({devices[0].platform}). Set mesh.arch=-1 to use what is there."
         )
     return Mesh(np.array(devices).reshape(arch, data), ("arch", "data"))
+
+
+class _Trained(NamedTuple):
+    """A launch that was trained: its architectures by device, and what became of them."""
+
+    shared: list[list[Architecture]]
+    launches: list[Launch]
+    children: Children
+    results: list[list[ChildResult]]
 
 
 class ChildTrainer:
@@ -147,25 +125,24 @@ class ChildTrainer:
             )
         filled = -(-len(held_out) // child.batch_size) * child.batch_size
         valid = np.resize(held_out, filled)
-        train_images = _rows(dataset.train_images, kept)
+        train_images = rows_of(dataset.train_images, kept)
         mean, deviation = channel_statistics(train_images)
         data = Data(
             train_images=train_images,
-            train_labels=_rows(dataset.train_labels, kept),
-            valid_images=_rows(dataset.train_images, valid),
-            valid_labels=_rows(dataset.train_labels, valid),
+            train_labels=rows_of(dataset.train_labels, kept),
+            valid_images=rows_of(dataset.train_images, valid),
+            valid_labels=rows_of(dataset.train_labels, valid),
             valid_mask=(np.arange(filled) < len(held_out)).astype(np.float32),
             mean=mean,
             deviation=deviation,
         )
         self._replicated = NamedSharding(mesh, P())
         self._by_device = NamedSharding(mesh, P("arch"))
-        self._data = _place(data, self._replicated)
+        self._data = place(data, self._replicated)
         # Common random numbers: every child has this key.
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
-        self._key = _place(jax.random.key_data(key), self._replicated)
-        # Only a launch's best leaves the devices. Its place is data.
-        self._pick = jax.jit(_child_alone, out_shardings=self._replicated)
+        self._key = place(jax.random.key_data(key), self._replicated)
+        self._mover = Mover(mesh, self.solo)
         self.best: TrainedChild | None = None
         self._compiled: jax.stages.Compiled | None = None
         self.compilations = 0
@@ -223,7 +200,7 @@ class ChildTrainer:
         keep_best: bool = False,
         on_call: Callable[[float, Sequence[ChildResult]], None] = lambda share, finished: None,
     ) -> list[ChildResult]:
-        """Trains each architecture from scratch, in its canonical form.
+        """Trains each architecture from scratch to its end, in its canonical form.
 
         Args:
           architectures: any number of them.
@@ -235,10 +212,41 @@ class ChildTrainer:
         Returns:
           One result for each architecture, in their order.
         """
+        span = Span(0, epochs, epochs)
+        return self.train_span(architectures, span, keep_best=keep_best, on_call=on_call)[0]
+
+    def train_span(
+        self,
+        architectures: Sequence[Architecture],
+        span: Span,
+        *,
+        paused: Sequence[PausedChild] = (),
+        pause: int = 0,
+        keep_best: bool = False,
+        on_call: Callable[[float, Sequence[ChildResult]], None] = lambda share, finished: None,
+    ) -> tuple[list[ChildResult], dict[int, PausedChild]]:
+        """Trains each architecture through a part of its training.
+
+        A child that is trained part by part becomes the same, bit for bit, wherever the parts are
+        trained.
+
+        Args:
+          architectures: any number of them.
+          span: the part.
+          paused: the children at its begin, in the same order; none where that is 0.
+          pause: how many of the best are to be trained on later.
+          keep_best: as of `train`.
+          on_call: as of `train`.
+
+        Returns:
+          The results at the end of the part, and by their numbers those to be trained on, of which none
+          diverged.
+        """
         canonical = [architecture.canonical() for architecture in architectures]
         costs = [cost(architecture, self.macro).macs for architecture in canonical]
         launches = deal(costs, self.mesh.shape["arch"] * self.supernet.room.children)
         results: list[ChildResult | None] = [None] * len(canonical)
+        waiting: dict[int, PausedChild] = {}
         for number, launch in enumerate(launches):
 
             def on_epoch(part: float, number: int = number) -> None:
@@ -246,47 +254,64 @@ class ChildTrainer:
                 on_call((number + part) / len(launches), done)
 
             shared = share([costs[index] for index in launch], self.mesh.shape["arch"])
-            indices = [[launch[place] for place in places] for places in shared]
+            indices = [[launch[number] for number in numbers] for numbers in shared]
             trained = self._launch(
                 [[canonical[index] for index in of_device] for of_device in indices],
-                epochs,
-                keep_best,
+                span,
+                [[paused[index] for index in of_device] for of_device in indices] if paused else [],
                 on_epoch,
             )
-            for of_device, found in zip(indices, trained, strict=True):
+            for of_device, found in zip(indices, trained.results, strict=True):
                 for index, result in zip(of_device, found, strict=True):
                     results[index] = result
-        return [result for result in results if result is not None]
+            if keep_best:
+                self._keep_best(trained)
+            best = _best(results, pause)
+            waiting = {index: child for index, child in waiting.items() if index in best}
+            for device, of_device in enumerate(indices):
+                for child, index in enumerate(of_device):
+                    if index in best:
+                        waiting[index] = self._pause(trained, device, child)
+        return [result for result in results if result is not None], waiting
 
     def _launch(
         self,
         shared: list[list[Architecture]],
-        epochs: int,
-        keep_best: bool,
+        span: Span,
+        paused: list[list[PausedChild]],
         on_epoch: Callable[[float], None],
-    ) -> list[list[ChildResult]]:
+    ) -> _Trained:
         """Trains these children on these devices, at the same time."""
         program = self.compile()
         started = time.time()
         launches = [self.supernet.launch(architectures) for architectures in shared]
         tapes = self._tapes(launches)
         children = jax.tree.map(
-            lambda x: _place(np.zeros(x.shape, x.dtype), self._by_device), self._abstract_children
+            lambda x: place(np.zeros(x.shape, x.dtype), self._by_device), self._abstract_children
         )
-        horizon = epochs * self.steps_per_epoch
+        if paused:
+            # What is nobody's is as in a launch of new children.
+            control = self._control(first=True, start=0, steps=0, horizon=1, evaluate=False)
+            children, _ = program(children, tapes, control, self._key, self._data)
+            for device, of_device in enumerate(paused):
+                for child, one in enumerate(of_device):
+                    architecture = shared[device][child]
+                    children = self._mover.put(
+                        children, one, architecture, launches[device], device, child
+                    )
         finished = []
-        for epoch in range(epochs):
+        for epoch in range(span.begin, span.end):
             control = self._control(
                 first=epoch == 0,
                 start=epoch * self.steps_per_epoch,
                 steps=self.steps_per_epoch,
-                horizon=horizon,
-                evaluate=epoch == epochs - 1,
+                horizon=span.epochs * self.steps_per_epoch,
+                evaluate=epoch == span.end - 1,
             )
             called = time.time()
             children, result = program(children, tapes, control, self._key, self._data)
             finished.append(_finish_times(result.correct, called))
-            on_epoch((epoch + 1) / epochs)
+            on_epoch((epoch + 1 - span.begin) / (span.end - span.begin))
         self._account(np.array(finished))
         correct, finite = multihost_utils.process_allgather(result, tiled=True)
         seconds = time.time() - started
@@ -297,30 +322,38 @@ class ChildTrainer:
                 diverged = not finite[device, child]
                 accuracy = 0.0 if diverged else float(correct[device, child]) / self.num_validation
                 reward = self.budget.reward(accuracy, self.budget.cost(architecture))
-                results[-1].append(ChildResult(reward, accuracy, diverged, seconds))
-        if keep_best:
-            self._keep_best(shared, results, launches, children.parameters)
-        return results
+                results[-1].append(
+                    ChildResult(reward, accuracy, diverged, seconds, span.end, reward)
+                )
+        return _Trained(shared, launches, children, results)
 
-    def _keep_best(
-        self,
-        shared: list[list[Architecture]],
-        results: list[list[ChildResult]],
-        launches: list[Launch],
-        parameters: Parameters,
-    ) -> None:
+    def _keep_best(self, trained: _Trained) -> None:
         """Brings the weights of a launch's best child to the host, if it is better than `best`."""
+        results = trained.results
         places = [
             (device, child) for device, found in enumerate(results) for child in range(len(found))
         ]
-        device, child = max(places, key=lambda place: results[place[0]][place[1]].reward)
-        architecture, reward = shared[device][child], results[device][child].reward
-        if self.best is not None and reward <= self.best.reward:
-            return
-        stages = places_alone(self.solo, architecture, launches[device], child)
-        place = _place((np.int32(device), np.int32(child), stages), self._replicated)
-        picked = self._pick(parameters, *place)
-        self.best = TrainedChild(architecture, reward, jax.tree.map(np.asarray, picked))
+        device, child = max(places, key=lambda at: results[at[0]][at[1]].reward)
+        reward = results[device][child].reward
+        if self.best is None or reward > self.best.reward:
+            parameters = self._take(trained, trained.children.parameters, device, child)
+            self.best = TrainedChild(trained.shared[device][child], reward, parameters)
+
+    def _pause(self, trained: _Trained, device: int, child: int) -> PausedChild:
+        """Brings a child to the host, so that it can be trained on."""
+        children = trained.children
+        parameters, optimizer = jax.tree.map(
+            lambda part: self._take(trained, part, device, child),
+            (children.parameters, children.optimizer),
+            is_leaf=lambda part: isinstance(part, Parameters),
+        )
+        return PausedChild(parameters, optimizer)
+
+    def _take(
+        self, trained: _Trained, parameters: Parameters, device: int, child: int
+    ) -> Parameters:
+        architecture, launch = trained.shared[device][child], trained.launches[device]
+        return self._mover.take(parameters, architecture, launch, device, child)
 
     def _account(self, finished: np.ndarray) -> None:
         """Adds the seconds `[calls, local devices]` that each device took for a launch's calls."""
@@ -339,7 +372,7 @@ class ChildTrainer:
     def _tapes(self, launches: list[Launch]) -> Any:
         """The tapes of the devices' launches, along a leading axis, on the devices."""
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(one.tapes for one in launches))
-        return _place(stacked, self._by_device)
+        return place(stacked, self._by_device)
 
     def _control(
         self, *, first: bool, start: int, steps: int, horizon: int, evaluate: bool
@@ -351,38 +384,17 @@ class ChildTrainer:
             horizon=np.int32(horizon),
             evaluate=np.bool_(evaluate),
         )
-        return _place(control, self._replicated)
+        return place(control, self._replicated)
 
 
-def _rows(array: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """`array[numbers]` for `_place`, where the devices of a CPU read it instead of copies of it.
-
-    XLA:CPU takes an array over as it is if its address is a multiple of 64.
-    """
-    shape, size = (len(numbers), *array.shape[1:]), array[0].nbytes * len(numbers)
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    rows = buffer[start : start + size].view(array.dtype).reshape(shape)
-    # NumPy would check the numbers in a copy.
-    return np.take(array, numbers, axis=0, out=rows, mode="clip")
-
-
-def _place(tree: Any, sharding: NamedSharding) -> Any:
-    """Arrays that every process has whole, onto the devices of all processes."""
-
-    def place(leaf: Any) -> jax.Array:
-        array = np.asarray(leaf)
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return jax.tree.map(place, tree)
-
-
-def _child_alone(
-    parameters: Parameters, device: jax.Array, child: jax.Array, stages: Any
-) -> Parameters:
-    """The parameters of one child of one device, in the order in which it has them alone."""
-    found = jax.tree.map(lambda leaf, numbers: leaf[device][numbers], parameters.stages, stages)
-    return Parameters(parameters.fixed[device, child][None], found)
+def _best(results: Sequence[ChildResult | None], count: int) -> set[int]:
+    """The numbers of the best results so far, the first of equals, without what diverged."""
+    there = [
+        (-result.reward, index)
+        for index, result in enumerate(results)
+        if result is not None and not result.diverged
+    ]
+    return {index for _, index in sorted(there)[:count]}
 
 
 def _finish_times(output: jax.Array, called: float) -> list[float]:

@@ -8,6 +8,7 @@ from ml_collections import config_dict
 from nasnet_jax import ranges
 from nasnet_jax.config_checks import check_fields
 from nasnet_jax.search.budget import check_budget
+from nasnet_jax.search.rungs import check_rungs
 from nasnet_jax.space import Macro
 
 SAVES_MEMORY = "a smaller child.batch_size, child.num_filters or child.num_cells"
@@ -52,6 +53,7 @@ RANGES = {
     "child.crop_padding": ranges.PADDING,
     "rerank.top_k": ranges.COUNT_OR_NONE,
     "rerank.epochs": ranges.Range(1, 10_000),
+    "halving.keep": ranges.Range(0, 1, above=True, below=True),
     "reward.target": ranges.AMOUNT_OR_NONE,
     "reward.weight": ranges.Range(-1000, 0, below=True),
     "limits.max_params": ranges.AMOUNT_OR_NONE,
@@ -77,6 +79,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.children_per_batch = 20  # The minibatch of architectures between controller updates.
     config.retrain_duplicates = False  # Ours: an architecture seen before keeps its reward.
     config.checkpoints_to_keep = 2
+    # The history.csv of other searches; their children are learnt from before the first proposal.
+    config.warm_start = ()
 
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "cifar10"  # digits, fake, folder:PATH, arrays:FILE or a name of TFDS.
@@ -136,6 +140,11 @@ def default_config() -> ml_collections.ConfigDict:
     config.rerank.epochs = 300  # Ours; the paper trains "until convergence".
 
     # What the children are rewarded for; see docs/budget.md.
+    # Of a batch, the better part is trained on after these epochs, the others are stopped.
+    config.halving = ml_collections.ConfigDict()
+    config.halving.rungs = ()  # Such as (2, 5); empty to train all to the end.
+    config.halving.keep = 0.5  # The share that goes on, rounded up.
+
     config.reward = ml_collections.ConfigDict()
     config.reward.cost = ""  # params or macs, that enter the reward; empty for accuracy alone.
     config.reward.target = 0  # So many of them.
@@ -145,6 +154,9 @@ def default_config() -> ml_collections.ConfigDict:
     )  # MnasNet's, and of its kin; a deviation by the target costs as much.
     # Whose cost counts, here and in `limits` and the history: child, or a training's configuration.
     config.reward.network = "child"
+
+    # Architectures to compare with: names, files or one-line forms; trained like children, beside them.
+    config.reference = ()
 
     config.limits = ml_collections.ConfigDict()  # No architecture above them is trained; 0: none.
     config.limits.max_params = 0
@@ -193,6 +205,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     check_fields(config, default_config(), RANGES)
     _check_population(config)
     check_budget(config)
+    check_rungs(config.halving.rungs, config.child.epochs)
     if config.child.batch_size % config.mesh.data:
         raise ValueError(
             f"child.batch_size ({config.child.batch_size}) must be a multiple of mesh.data "
@@ -202,7 +215,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 def _check_population(config: ml_collections.ConfigDict) -> None:
     """Refuses an evolution whose every child would be drawn at random."""
-    if config.strategy.name != "evolution":
+    if config.strategy.name != "evolution" or config.warm_start:
         return
     size = config.strategy.population_size
     before_last = (config.num_children - 1) // config.children_per_batch * config.children_per_batch

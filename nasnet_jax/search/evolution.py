@@ -119,6 +119,10 @@ class RegularizedEvolution:
         proposal = strategy.Proposal(decisions, jnp.zeros(decisions.shape, jnp.float32))
         return state._replace(key_data=key_data), proposal
 
+    def recall(self, state: EvolutionState, decisions: jax.Array) -> strategy.Proposal:
+        """Returns the points; there is no policy."""
+        return strategy.Proposal(decisions, jnp.zeros(decisions.shape, jnp.float32))
+
     @functools.partial(jax.jit, static_argnames="self")
     def observe(
         self, state: EvolutionState, proposal: strategy.Proposal, rewards: jax.Array

@@ -20,6 +20,8 @@ COLUMNS = (
     "batch",
     "reward",
     "accuracy",
+    "epochs",
+    "first_reward",
     "status",
     "params",
     "macs",
@@ -37,9 +39,10 @@ class Status(enum.IntEnum):
     TRAINED = 0
     REUSED = 1
     DIVERGED = 2
+    STOPPED = 3
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Entry:
     """One child.
 
@@ -56,6 +59,10 @@ class Entry:
       accuracy: on the held-out images; 0 if it diverged.
       rerank_reward: reward after the longer training of the best; NaN where there was none.
       rerank_accuracy: accuracy after it.
+      rerank_epochs: how long that training was; 0 where there was none.
+      epochs: of its training; fewer than others' if it was stopped.
+      first_reward: reward after the first rung, which the strategy learns from: all children have had
+        as many epochs then. Without halving it is the reward.
     """
 
     batch: int
@@ -67,8 +74,19 @@ class Entry:
     seconds: float
     log_prob: float
     accuracy: float
+    epochs: int
+    first_reward: float
     rerank_reward: float = float("nan")
     rerank_accuracy: float = float("nan")
+    rerank_epochs: int = 0
+
+    def set_rerank(self, reward: float, accuracy: float, epochs: int) -> None:
+        """Notes what a longer training brought."""
+        self.rerank_reward, self.rerank_accuracy, self.rerank_epochs = reward, accuracy, epochs
+
+    def clear_rerank(self) -> None:
+        """Forgets the longer training."""
+        self.set_rerank(float("nan"), float("nan"), 0)
 
     @property
     def architecture(self) -> Architecture:
@@ -98,10 +116,30 @@ class History:
     def __len__(self) -> int:
         return len(self.entries)
 
-    @property
-    def num_batches(self) -> int:
-        """Batches that were proposed."""
-        return self.entries[-1].batch + 1 if self.entries else 0
+    def of_batch(self, number: int) -> list[Entry]:
+        """The children of a batch, in their order."""
+        first = len(self.entries)
+        while first and self.entries[first - 1].batch >= number:
+            first -= 1
+        return [entry for entry in self.entries[first:] if entry.batch == number]
+
+    def next_batch(self, size: int) -> int:
+        """The number of the batch that is to be trained next.
+
+        Args:
+          size: children of a batch; one that the end of the search cut short is not done.
+        """
+        if not self.entries:
+            return 0
+        last = self.entries[-1].batch
+        return last if len(self.of_batch(last)) < size else last + 1
+
+    def drop(self, count: int) -> None:
+        """Takes back the last children."""
+        kept = self.entries[: len(self.entries) - count]
+        self.entries, self._first, self.best_reward = [], {}, None
+        for entry in kept:
+            self.append(entry)
 
     def append(self, entry: Entry) -> None:
         """Adds a child."""
@@ -116,9 +154,12 @@ class History:
         return None if index is None else self.entries[index]
 
     def best(self, count: int) -> list[Entry]:
-        """The distinct architectures with the highest rewards, the earliest of equals first."""
+        """The distinct architectures with the highest rewards, the earliest of equals first.
+
+        Those that were stopped come behind those that were trained for longer.
+        """
         distinct = [self.entries[index] for index in self._first.values()]
-        return sorted(distinct, key=lambda entry: -entry.reward)[:count]
+        return sorted(distinct, key=lambda entry: (-entry.epochs, -entry.reward))[:count]
 
     def winner(self) -> Entry:
         """The best by rerank reward if anything was re-ranked, else by reward.
@@ -149,14 +190,29 @@ class History:
             "accuracy": np.array([e.accuracy for e in entries], np.float64),
             "rerank_reward": np.array([e.rerank_reward for e in entries], np.float64),
             "rerank_accuracy": np.array([e.rerank_accuracy for e in entries], np.float64),
+            "rerank_epochs": np.array([e.rerank_epochs for e in entries], np.int32),
+            "epochs": np.array([e.epochs for e in entries], np.int32),
+            "first_reward": np.array([e.first_reward for e in entries], np.float64),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> History:
-        """The inverse of `to_arrays`; in those of an earlier version rewards are accuracies."""
+    def from_arrays(
+        cls, arrays: dict[str, Any], *, epochs: int = 0, rerank_epochs: int = 0
+    ) -> History:
+        """The inverse of `to_arrays`.
+
+        Args:
+          arrays: as it gave them; an earlier version had no accuracies, which were the rewards.
+          epochs: of a child, where they are not among the arrays.
+          rerank_epochs: of a longer training, where they are not.
+        """
+        reranked = ~np.isnan(arrays["rerank_reward"])
         arrays = {
             "accuracy": arrays["reward"],
+            "epochs": np.full(len(arrays["reward"]), epochs),
+            "first_reward": arrays["reward"],
             "rerank_accuracy": arrays["rerank_reward"],
+            "rerank_epochs": np.where(reranked, rerank_epochs, 0),
             **arrays,
         }
         history = cls(arrays["decisions"].shape[1])
@@ -172,8 +228,11 @@ class History:
                     seconds=float(arrays["seconds"][index]),
                     log_prob=float(arrays["log_prob"][index]),
                     accuracy=float(arrays["accuracy"][index]),
+                    epochs=int(arrays["epochs"][index]),
+                    first_reward=float(arrays["first_reward"][index]),
                     rerank_reward=float(arrays["rerank_reward"][index]),
                     rerank_accuracy=float(arrays["rerank_accuracy"][index]),
+                    rerank_epochs=int(arrays["rerank_epochs"][index]),
                 )
             )
         return history
@@ -190,6 +249,8 @@ class History:
                     entry.batch,
                     f"{entry.reward:.6f}",
                     f"{entry.accuracy:.6f}",
+                    entry.epochs,
+                    f"{entry.first_reward:.6f}",
                     entry.status.name.lower(),
                     entry.params,
                     entry.macs,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import logging
 
 from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.memory import explained_memory
@@ -22,24 +20,23 @@ from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.search.batch import train_batch
 from nasnet_jax.search.checkpoint import SearchCheckpoints
-from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, make_mesh
+from nasnet_jax.search.child_result import ChildResult
+from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
 from nasnet_jax.search.config import SAVES_MEMORY, check_config, default_config
 from nasnet_jax.search.data import load_data
+from nasnet_jax.search.effort import Effort
+from nasnet_jax.search.going_on import MAY_CHANGE, REASONS, finished_summary
 from nasnet_jax.search.history import Entry, History
 from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.progress import Progress
 from nasnet_jax.search.proposing import draw
-from nasnet_jax.search.results import HISTORY_FILE, SUMMARY_FILE, summarize, write_results
+from nasnet_jax.search.references import References, parse_references
+from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
 from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.warm_start import WarmStart, read_warm_start
 from nasnet_jax.search.winner import has_model, save_winner
-from nasnet_jax.space import Architecture, canonical_decisions, choices, decision_kinds
-from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
-
-_MAY_CHANGE: MayChange = {
-    "num_children": operator.le,
-    "checkpoints_to_keep": always,
-    "mesh.arch": always,
-}
+from nasnet_jax.space import canonical_decisions, choices, decision_kinds
+from nasnet_jax.workdir import CONFIG_FILE, Workdir, of_first_process
 
 
 @usual_arithmetic()
@@ -75,9 +72,12 @@ def run(
     strategy = make_strategy(
         config.strategy, choices(config.num_blocks), decision_kinds(config.num_blocks)
     )
-    place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
+    named = parse_references(config)
+    place = Workdir(
+        workdir, config, defaults=default_config(), may_change=MAY_CHANGE, reasons=REASONS
+    )
     folder = place.path
-    summary = _finished(place, config)
+    summary = finished_summary(place, config)
     if summary is not None:
         return summary
     mesh = make_mesh(config.mesh.arch, config.mesh.data)
@@ -85,6 +85,9 @@ def run(
     dataset = load_data(config)
     place.check_data(dataset.fingerprint)
     trainer = ChildTrainer(config, dataset, mesh)
+    references = References(named, folder)
+    kept = folder if place.has_begun else None
+    warm = read_warm_start(config, trainer, dataset.fingerprint, kept=kept)
     left_out = dataset.left_out
     del dataset  # The trainer has what it needs of it.
     with (
@@ -100,6 +103,8 @@ def run(
             place=place,
             trainer=trainer,
             strategy=strategy,
+            references=references,
+            warm=warm,
             checkpoints=checkpoints,
             metrics=metrics,
             signals=signals,
@@ -107,13 +112,22 @@ def run(
         )
         if jax.process_index() == 0:
             write_left_out(folder, left_out)
+            if config.warm_start and not place.has_begun:
+                warm.save(folder)
         search.restore()
-        search.seconds["data"] += time.time() - started
+        search.effort.seconds["data"] += time.time() - started
         if search.is_unfinished:
-            with search.timed("compile"):
+            with search.effort.timed("compile"):
                 trainer.compile()
         on_begin()
         search.search()
+        if not references.are_trained():
+            with search.effort.timed("search"):
+                references.train(
+                    trainer,
+                    epochs=config.child.epochs,
+                    on_call=lambda share, finished: signals.check(),
+                )
         search.rerank()
         diverged: FloatingPointError | None = None
         try:
@@ -133,24 +147,6 @@ def run(
         return summary
 
 
-def _finished(place: Workdir, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
-    """The summary of a search that is there and has nothing left to do."""
-
-    def has_nothing_left() -> bool:
-        if not (place.path / SUMMARY_FILE).exists():
-            return False
-        summary = place.read(SUMMARY_FILE)
-        if not summary["finished"] or summary["children"] < config.num_children:
-            return False
-        return has_model(place.path, Architecture.from_one_line(summary["best_architecture"]))
-
-    if not of_first_process(has_nothing_left):
-        return None
-    if jax.process_index() == 0:
-        logging.warning("The search in %s is finished; nothing is left to do.", place.path)
-    return place.read(SUMMARY_FILE)
-
-
 class Search:
     """A search under way. `run` makes it; its state is what `checkpoints` holds."""
 
@@ -161,6 +157,8 @@ class Search:
         place: Workdir,
         trainer: ChildTrainer,
         strategy: Any,
+        references: References,
+        warm: WarmStart,
         checkpoints: SearchCheckpoints,
         metrics: Metrics,
         signals: Preemption,
@@ -173,8 +171,9 @@ class Search:
         self.state = strategy.init(jax.random.fold_in(jax.random.key(config.seed), 0))
         self.history = History(len(strategy.choices))
         self.step = 0
-        self.refused = 0
-        self.seconds = {"data": 0.0, "compile": 0.0, "search": 0.0, "rerank": 0.0}
+        self.effort = Effort(trainer)
+        self._references = references
+        self._warm = warm
         self._checkpoints = checkpoints
         self._metrics = metrics
         self._signals = signals
@@ -183,78 +182,79 @@ class Search:
         self._live_report = LiveReport(place.path)
 
     def restore(self) -> None:
-        """Goes back to the newest checkpoint, if there is one."""
+        """Goes back to the newest checkpoint, or learns from other searches if there is none."""
         abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self.state)
-        restored = self._checkpoints.restore(abstract)
+        restored = self._checkpoints.restore(
+            abstract,
+            epochs=self.config.child.epochs,
+            # An earlier version kept them in the configuration alone.
+            rerank_epochs=self._place.read(CONFIG_FILE)["rerank"]["epochs"],
+        )
         if restored is None:
+            size = self.config.children_per_batch
+            self.state = self._warm.teach(self.strategy, self.state, size)
             return
         self.step, self.history = restored.step, restored.history
         self.state = jax.tree.map(jnp.asarray, restored.strategy_state)
-        effort = restored.effort
-        for phase in self.seconds:
-            self.seconds[phase] += effort.get(phase, 0.0)
-        self.refused += int(effort.get("refused", 0))
-        self.trainer.compilations += int(effort.get("compilations", 0))
-        self.trainer.busy_seconds += effort.get("busy", 0.0)
-        self.trainer.device_seconds += effort.get("devices", 0.0)
+        self.effort.add(restored.effort)
+        self._check_costs()
 
-    def _effort(self) -> dict[str, float]:
-        """What the search took so far, in all sessions."""
-        return {
-            **self.seconds,
-            "refused": self.refused,
-            "compilations": self.trainer.compilations,
-            "busy": self.trainer.busy_seconds,
-            "devices": self.trainer.device_seconds,
-        }
-
-    @contextlib.contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Adds the time that the block takes to a phase."""
-        started = time.time()
-        try:
-            yield
-        finally:
-            self.seconds[phase] += time.time() - started
+    def _check_costs(self) -> None:
+        """Checks that what was counted before is counted alike now."""
+        first = self.history.entries[0]
+        counted = self.trainer.budget.cost(first.architecture)
+        if (counted.params, counted.macs) != (first.params, first.macs):
+            raise ValueError(
+                f"The search in {self.folder} began with another network behind reward.network="
+                f"{self.config.reward.network!r}: its first child had {first.params:,} parameters and "
+                f"has {counted.params:,} now. Choose another --workdir, or give it that network."
+            )
 
     @property
     def is_unfinished(self) -> bool:
         """Whether anything is left to train."""
         if len(self.history) < self.config.num_children or self._to_rerank():
             return True
-        return not self._has_model()
+        return not self._references.are_trained() or not self._has_model()
 
     def search(self) -> None:
         """Trains the batches that are left."""
         size = self.config.children_per_batch
-        begun, first = time.time(), self.history.num_batches
+        begun, first = time.time(), self.history.next_batch(size)
         while len(self.history) < self.config.num_children:
             # The last batch may be cut short.
-            left = -(-(self.config.num_children - len(self.history)) // size)
-            with self.timed("search"):
+            left = -(-self.config.num_children // size) - self.history.next_batch(size)
+            with self.effort.timed("search"):
                 self._batch(first, left, begun)
             # Apart, so that what is saved knows the time of the batch.
-            with self.timed("search"):
+            with self.effort.timed("search"):
                 self._save()
             # Here too, because a batch of architectures that are all known trains none.
             self._signals.check()
 
     def _batch(self, first: int, num_left: int, begun: float) -> None:
-        """Proposes and trains a batch.
+        """Proposes and trains a batch, or what is left of one that the end of the search cut short.
 
         Args:
           first: the number of this session's first batch.
           num_left: batches, this one included.
           begun: when that began.
         """
-        config, batch = self.config, self.history.num_batches
+        config, size = self.config, self.config.children_per_batch
+        batch = self.history.next_batch(size)
+        begun_children = self.history.of_batch(batch)
+        if begun_children and config.halving.rungs:
+            # Who goes on is decided among all of a batch.
+            self.history.drop(len(begun_children))
+            begun_children = []
         state, proposal, refused = draw(
-            self.strategy, self.state, config.children_per_batch, self.trainer.budget.allowed
+            self.strategy, self.state, size, self.trainer.budget.allowed
         )
-        self.refused += refused
         # The last batch may be larger than what is left of the search.
-        left = config.num_children - len(self.history)
-        rows = canonical_decisions(np.asarray(proposal.decisions[:left]))
+        rest = slice(
+            len(begun_children), len(begun_children) + config.num_children - len(self.history)
+        )
+        rows = canonical_decisions(np.asarray(proposal.decisions[rest]))
 
         def on_call(share: float, finished: Sequence[ChildResult]) -> None:
             done = batch - first + share
@@ -267,32 +267,39 @@ class Search:
             )
             self._signals.check()
 
-        log_probs = np.asarray(proposal.log_probs[:left], np.float64).sum(1)
+        log_probs = np.asarray(proposal.log_probs[rest], np.float64).sum(1)
         entries = train_batch(
-            config, self.trainer, self.history, batch, rows, log_probs, on_call=on_call
+            config, self.trainer, self.history, self._warm, batch, rows, log_probs, on_call=on_call
         )
-        rewards = jnp.array([entry.reward for entry in entries], jnp.float32)
-        metrics: dict[str, jax.Array] = {}
-        # A batch that the search's end cuts short teaches nothing: nothing is proposed after it.
-        if len(entries) == config.children_per_batch:
-            self.state, metrics = self.strategy.observe(state, proposal, rewards)
         for entry in entries:
             self.history.append(entry)
+        of_batch = self.history.of_batch(batch)
+        rewards = jnp.array([entry.first_reward for entry in of_batch], jnp.float32)
+        metrics: dict[str, jax.Array] = {}
+        # A batch that the search's end cuts short teaches nothing, and is proposed again by a search
+        # that goes on.
+        if len(of_batch) == size:
+            self.state, metrics = self.strategy.observe(state, proposal, rewards)
+            self.effort.refused += refused
         scalars = {name: float(value) for name, value in metrics.items()}
         scalars |= {
             "reward_mean": float(rewards.mean()),
             "reward_max": float(rewards.max()),
             "reward_best": float(self.history.winner().reward),
-            "accuracy_mean": float(np.mean([entry.accuracy for entry in entries])),
+            "accuracy_mean": float(np.mean([entry.accuracy for entry in of_batch])),
         }
         self._metrics.write(len(self.history), scalars, np.asarray(rewards), self.history.winner())
 
     def rerank(self) -> None:
         """Trains the best for longer, in batches, each of which is saved."""
+        best = self.history.best(self.config.rerank.top_k)
+        for entry in self.history.entries:
+            # Those that a longer search has overtaken, so that it ends as one that was never shorter.
+            if entry not in best:
+                entry.clear_rerank()
         size, left = self.config.children_per_batch, self._to_rerank()
         parts = [left[start : start + size] for start in range(0, len(left), size)]
-        done = len(self.history.best(self.config.rerank.top_k)) - len(left)
-        first = done // size
+        first = (len(best) - len(left)) // size
         total, begun = first + len(parts), time.time()
         for number, part in enumerate(parts, first):
 
@@ -303,7 +310,7 @@ class Search:
                 self._report("rerank", (number + share) / total, pace * (total - number - share))
                 self._signals.check()
 
-            with self.timed("rerank"):
+            with self.effort.timed("rerank"):
                 results = self.trainer.train(
                     [entry.architecture for entry in part],
                     epochs=self.config.rerank.epochs,
@@ -311,19 +318,18 @@ class Search:
                     on_call=on_call,
                 )
             for entry, result in zip(part, results, strict=True):
-                entry.rerank_reward = result.reward
-                entry.rerank_accuracy = result.accuracy
-            with self.timed("rerank"):
+                entry.set_rerank(result.reward, result.accuracy, self.config.rerank.epochs)
+            with self.effort.timed("rerank"):
                 self._save()
 
     def _to_rerank(self) -> list[Entry]:
-        """The best that were not trained for longer yet."""
-        best = self.history.best(self.config.rerank.top_k)
-        return [entry for entry in best if np.isnan(entry.rerank_reward)]
+        """The best that were not trained for so much longer yet."""
+        best, epochs = self.history.best(self.config.rerank.top_k), self.config.rerank.epochs
+        return [entry for entry in best if entry.rerank_epochs != epochs]
 
     def _has_model(self) -> bool:
-        winner = self.history.winner().architecture
-        return of_first_process(lambda: has_model(self.folder, winner))
+        winner, epochs = self.history.winner().architecture, self.config.rerank.epochs
+        return of_first_process(lambda: has_model(self.folder, winner, rerank_epochs=epochs))
 
     def save_winner(self) -> None:
         """Writes the winner's model, unless it is there; that of an earlier winner is replaced.
@@ -336,7 +342,7 @@ class Search:
         entry = self.history.winner()
         architecture = entry.architecture.canonical()
         best = self.trainer.best
-        with self.timed("rerank"):
+        with self.effort.timed("rerank"):
             if best is None or best.architecture != architecture:
                 self.trainer.best = None
                 part = self.config.child if np.isnan(entry.rerank_reward) else self.config.rerank
@@ -368,7 +374,7 @@ class Search:
     def _save(self) -> None:
         self._place.keep()
         self.step += 1
-        self._checkpoints.save(self.step, self.state, self.history, self._effort())
+        self._checkpoints.save(self.step, self.state, self.history, self.effort.numbers())
         self.write_results(finished=False)
         if jax.process_index() == 0:
             self._live_report.update()
@@ -378,13 +384,7 @@ class Search:
 
         In a pod the first process writes.
         """
-        summary = summarize(
-            self.history,
-            self.trainer,
-            seconds=self.seconds,
-            refused=self.refused,
-            finished=finished,
-        )
+        summary = summarize(self.config, self.history, self.trainer, self.effort, finished=finished)
         if jax.process_index() == 0:
             write_results(self.folder, self.history, summary)
         return summary

@@ -150,6 +150,12 @@ class PolicyGradient(abc.ABC):
         return state._replace(key_data=key_data), proposal
 
     @functools.partial(jax.jit, static_argnames="self")
+    def recall(self, state: PolicyGradientState, decisions: jax.Array) -> strategy.Proposal:
+        """Returns the points with the log-probabilities that the controller gives them now."""
+        rollout = self.controller(state.params).evaluate(decisions)
+        return strategy.Proposal(decisions, rollout.log_probs)
+
+    @functools.partial(jax.jit, static_argnames="self")
     def observe(
         self, state: PolicyGradientState, proposal: strategy.Proposal, rewards: jax.Array
     ) -> tuple[PolicyGradientState, Metrics]:

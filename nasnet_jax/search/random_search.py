@@ -42,11 +42,13 @@ class RandomSearch:
     ) -> tuple[RandomSearchState, strategy.Proposal]:
         """Returns `n` uniform points."""
         key_data, key = strategy.next_key(state.key_data)
-        decisions = uniform_decisions(key, self.choices, n)
-        log_probs = jnp.broadcast_to(
-            -jnp.log(jnp.array(self.choices, jnp.float32)), (n, len(self.choices))
-        )
-        return RandomSearchState(key_data), strategy.Proposal(decisions, log_probs)
+        state = RandomSearchState(key_data)
+        return state, self.recall(state, uniform_decisions(key, self.choices, n))
+
+    def recall(self, state: RandomSearchState, decisions: jax.Array) -> strategy.Proposal:
+        """Returns the points with their probability under the uniform policy."""
+        log_probs = -jnp.log(jnp.array(self.choices, jnp.float32))
+        return strategy.Proposal(decisions, jnp.broadcast_to(log_probs, decisions.shape))
 
     @functools.partial(jax.jit, static_argnames="self")
     def observe(

@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import ml_collections
 import numpy as np
 
 from nasnet_jax.report.front import pareto_front
 from nasnet_jax.search.budget import COSTS
 from nasnet_jax.search.child_trainer import ChildTrainer
+from nasnet_jax.search.effort import Effort
 from nasnet_jax.search.history import History, Status
 from nasnet_jax.space.serialization import write_atomically
 
@@ -22,20 +24,20 @@ PARETO_FILE = "pareto.json"
 
 
 def summarize(
+    config: ml_collections.ConfigDict,
     history: History,
     trainer: ChildTrainer,
+    effort: Effort,
     *,
-    seconds: Mapping[str, float],
-    refused: int,
     finished: bool,
 ) -> dict[str, Any]:
     """What is in `summary.json`.
 
     Args:
+      config: of the search.
       history: with one child at least.
       trainer: of this session, which counts on from earlier ones.
-      seconds: of all sessions, by phase.
-      refused: architectures that were proposed and are above the limits.
+      effort: of all sessions.
       finished: whether nothing is left to do.
     """
     entries, winner = history.entries, history.winner()
@@ -43,16 +45,17 @@ def summarize(
     last = [entry.reward for entry in entries if entry.batch == entries[-1].batch]
     statuses = [entry.status for entry in entries]
     trained = len(entries) - statuses.count(Status.REUSED)
-    searching = seconds["search"]
+    searching = effort.seconds["search"]
     return {
         "children": len(entries),
         "trained": statuses.count(Status.TRAINED),
         "reused": statuses.count(Status.REUSED),
         "diverged": statuses.count(Status.DIVERGED),
-        "refused": refused,
+        "stopped": statuses.count(Status.STOPPED),
+        "refused": effort.refused,
         "compilations": trainer.compilations,
         "children_per_hour": 3600 * trained / searching if searching else None,
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "seconds": {name: round(value, 2) for name, value in effort.seconds.items()},
         "idle_share": round(trainer.idle_share, 4),
         "best_reward": float(rewards.max()),
         "mean_reward": float(rewards.mean()),
@@ -64,6 +67,8 @@ def summarize(
         "best_architecture_rerank_accuracy": _or_none(winner.rerank_accuracy),
         "best_architecture_params": winner.params,
         "best_architecture_macs": winner.macs,
+        "rerank": config.rerank.to_dict(),
+        "reference": list(config.reference),
         "finished": finished,
     }
 
@@ -77,14 +82,19 @@ def write_results(folder: pathlib.Path, history: History, summary: Mapping[str, 
 
 
 def _fronts(history: History) -> dict[str, list[dict[str, Any]]]:
-    """For each cost the children than which none is cheaper and as accurate, the cheapest first."""
-    accuracies = np.array([entry.accuracy for entry in history.entries])
+    """For each cost the children than which none is cheaper and as accurate, the cheapest first.
+
+    Those that were stopped are none of them.
+    """
+    most = max(entry.epochs for entry in history.entries)
+    numbers = [index for index, entry in enumerate(history.entries) if entry.epochs == most]
+    accuracies = np.array([history.entries[index].accuracy for index in numbers])
     fronts = {}
     for name in COSTS:
-        costs = np.array([getattr(entry, name) for entry in history.entries])
+        costs = np.array([getattr(history.entries[index], name) for index in numbers])
         fronts[name] = [
             {
-                "child": int(index),
+                "child": numbers[index],
                 "accuracy": entry.accuracy,
                 "rerank_accuracy": _or_none(entry.rerank_accuracy),
                 "reward": entry.reward,
@@ -93,7 +103,7 @@ def _fronts(history: History) -> dict[str, list[dict[str, Any]]]:
                 "architecture": entry.one_line,
             }
             for index in pareto_front(costs, accuracies)
-            for entry in (history.entries[index],)
+            for entry in (history.entries[numbers[index]],)
         ]
     return fronts
 

@@ -53,6 +53,9 @@ class Strategy(Protocol):
     def propose(self, state: Any, n: int) -> tuple[Any, Proposal]:
         """Returns the next state and `n` points; duplicates among them are possible."""
 
+    def recall(self, state: Any, decisions: jax.Array) -> Proposal:
+        """Returns points of another search, int32 `[n, D]`, as if this state had proposed them."""
+
     def observe(
         self, state: Any, proposal: Proposal, rewards: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:

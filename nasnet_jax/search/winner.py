@@ -28,13 +28,14 @@ STATISTICS_IMAGES = 1024
 are fewer. A child has none: its reward is measured with those of the batch."""
 
 
-def has_model(folder: pathlib.Path, winner: Architecture) -> bool:
-    """Whether the workdir holds the model of this winner."""
+def has_model(folder: pathlib.Path, winner: Architecture, *, rerank_epochs: int) -> bool:
+    """Whether the workdir holds the model of this winner, of a re-ranking of so many epochs."""
     path = folder / MODEL_FOLDER / MODEL_FILE
     if not path.exists():
         return False
     description = ModelDescription.from_json(path.read_text(encoding="utf-8"))
-    return description.architecture == winner.canonical()
+    trained = (description.config or {}).get("rerank", {}).get("epochs", rerank_epochs)
+    return description.architecture == winner.canonical() and trained == rerank_epochs
 
 
 def save_winner(

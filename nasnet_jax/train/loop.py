@@ -18,7 +18,7 @@ from clu import metric_writers, periodic_actions
 from nasnet_jax.checkpoint import CHECKPOINTS
 from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.inference.description import ModelDescription, serving_layers
-from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, save_model
+from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
@@ -34,6 +34,7 @@ from nasnet_jax.train.config import (
     layer_config,
 )
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
+from nasnet_jax.train.going_on import SUMMARY_FILE, finished_summary, may_change, reasons
 from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
@@ -41,24 +42,13 @@ from nasnet_jax.train.parameters import write_parameters
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
 from nasnet_jax.train.progress import Progress
 from nasnet_jax.train.record import Record
-from nasnet_jax.workdir import CONFIG_FILE, MayChange, Workdir, always, of_first_process
+from nasnet_jax.workdir import CONFIG_FILE, Workdir, of_first_process
 
 ARCHITECTURE_FILE = "architecture.json"
-SUMMARY_FILE = "summary.json"
 PARAMETERS_FILE = "parameters.txt"
 PROFILE_AFTER = 10
 """Steps of a session before the profile, so that nothing is compiled in it."""
 PROFILE_STEPS = 5
-
-_MAY_CHANGE: MayChange = {
-    "architecture": always,  # The one in the workdir counts.
-    "log_steps": always,
-    "checkpoints_to_keep": always,
-    "best_checkpoints_to_keep": always,
-    "profile": always,
-    # Or a training that has met a damaged image would meet it again.
-    "dataset.skip_damaged": always,
-}
 
 
 @usual_arithmetic()
@@ -95,10 +85,16 @@ def run(
     """
     check_config(config)
     find_devices()
-    place = Workdir(workdir, config, defaults=default_config(), may_change=_MAY_CHANGE)
+    place = Workdir(
+        workdir,
+        config,
+        defaults=default_config(),
+        may_change=may_change(config),
+        reasons=reasons(config),
+    )
     folder = place.path
     architecture = _architecture(config, place)
-    finished = _finished(place)
+    finished = finished_summary(place, config)
     if finished is not None:
         return finished
     macro = config_macro(config)
@@ -195,20 +191,6 @@ def _architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architec
             path,
         )
     return own
-
-
-def _finished(place: Workdir) -> dict[str, Any] | None:
-    """The summary of a training that is there and has nothing left to do."""
-
-    def has_nothing_left() -> bool:
-        model = place.path / MODEL_FOLDER / MODEL_FILE
-        return model.exists() and (place.path / SUMMARY_FILE).exists()
-
-    if not of_first_process(has_nothing_left):
-        return None
-    if jax.process_index() == 0:
-        logging.warning("The training in %s is finished; nothing is left to do.", place.path)
-    return place.read(SUMMARY_FILE)
 
 
 class Training:

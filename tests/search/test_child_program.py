@@ -11,8 +11,10 @@ import pytest
 from jax.sharding import Mesh
 
 from nasnet_jax.data.builtin import FakeSpec, make_fake
+from nasnet_jax.search.child_result import Span
 from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
 from nasnet_jax.search.config import default_config
+from nasnet_jax.search.halving import survivors, train_halved
 from nasnet_jax.space import Architecture, Block, Cell, sample_architecture
 
 DATASET = make_fake(FakeSpec(num_train=112, num_test=8, num_classes=3, image_size=8, channels=1))
@@ -133,6 +135,39 @@ def test_neither_place_nor_neighbours_change_a_child(trainer, architectures, res
         assert alone.reward == reward
 
 
+def assert_halving_changes_nothing(trainer: ChildTrainer, children: list[Architecture]) -> None:
+    """Whoever goes on ends as without halving, and whoever is stopped was no better at its rung."""
+    whole = trainer.train(children, epochs=3)
+    first, waiting = trainer.train_span(children, Span(0, 1, 3), pause=len(children))
+    assert sorted(waiting) == list(range(len(children)))
+    shares: list[float] = []
+    found = train_halved(
+        trainer,
+        children,
+        epochs=3,
+        rungs=(1, 2),
+        keep=0.5,
+        on_call=lambda share, finished: shares.append(share),
+    )
+    counts = [len(children)]
+    for _ in range(2):
+        counts.append(survivors(counts[-1], 0.5))
+    for ends, count in enumerate(counts, 1):
+        assert sum(one.epochs >= ends for one in found) == count
+    assert [one.first_reward for one in found] == [one.reward for one in first]
+    for one, plain in zip(found, whole, strict=True):
+        assert one.epochs < 3 or one.reward == plain.reward
+        assert one.epochs > 1 or one.reward == one.first_reward
+    gone_on = [one.first_reward for one in found if one.epochs > 1]
+    assert min(gone_on) >= max(one.first_reward for one in found if one.epochs == 1)
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_halving_stops_the_worse_and_changes_no_other(trainer, architectures):
+    assert_halving_changes_nothing(trainer, architectures)
+    assert trainer.compilations == 1
+
+
 def test_several_children_on_a_device_are_what_each_is_alone():
     """Five on two devices with room for three each, and the same in other places, beside others."""
     config = small_config()
@@ -150,6 +185,7 @@ def test_several_children_on_a_device_are_what_each_is_alone():
     (alone,) = trainer.train([best], epochs=2, keep_best=True)
     assert alone.reward == max(rewards)
     jax.tree.map(np.testing.assert_array_equal, weights, trainer.best.parameters)
+    assert_halving_changes_nothing(trainer, architectures)
     assert trainer.compilations == 1
     hlo = trainer.compile().as_text()
     assert count("conditional", hlo) >= 6

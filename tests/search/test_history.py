@@ -37,6 +37,8 @@ def long_history() -> History:
                 seconds=float(rng.uniform(60, 600)),
                 log_prob=float(rng.uniform(-90, -10)),
                 accuracy=float(rng.uniform()),
+                epochs=int(rng.integers(1, 20)),
+                first_reward=float(rng.uniform()),
             )
         )
     return history

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import jax
 import ml_collections
+import numpy as np
 import pytest
 
+from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.lock import LOCK_FILE, locked
 from nasnet_jax.search.loop import run
 from nasnet_jax.space import Architecture
@@ -43,7 +45,10 @@ def test_as_many_children_as_were_asked_for(
     children: int,
     double_precision: bool,
 ) -> None:
-    """Batches have three: one child is a part of the first, four end in a part of the second."""
+    """Batches have three: one child is a part of the first, four end in a part of the second.
+
+    What the second one leaves becomes a longer search, which is that one that was never shorter.
+    """
     tiny_config.num_children = children
     tiny_config.rerank.top_k = 0
     with jax.enable_x64(double_precision):
@@ -51,6 +56,12 @@ def test_as_many_children_as_were_asked_for(
     assert summary["children"] == children and summary["finished"]
     expected = [row | {"rerank_reward": ""} for row in history_rows(finished)[:children]]
     assert history_rows(tmp_path) == expected
+    if children == 4:
+        tiny_config.num_children, tiny_config.rerank.top_k = 9, 2
+        assert run(tiny_config, tmp_path)["children"] == 9
+        assert history_rows(tmp_path) == history_rows(finished)
+        found, wanted = read_model(tmp_path)[1:], read_model(finished)[1:]
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_a_workdir_in_use_is_refused_and_left_alone(
@@ -74,7 +85,10 @@ def test_other_configuration_is_refused_with_the_difference(
 ) -> None:
     before = (finished / "history.csv").read_bytes()
     tiny_config.child.learning_rate = 0.3
-    with pytest.raises(ValueError, match=r"child\.learning_rate: there 0\.1, here 0\.3"):
+    refusal = (
+        r"child\.learning_rate: there 0\.1, here 0\.3 \(the rewards that are there are of such"
+    )
+    with pytest.raises(ValueError, match=refusal):
         run(tiny_config, finished)
     assert (finished / "history.csv").read_bytes() == before
 

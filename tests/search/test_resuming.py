@@ -109,19 +109,25 @@ def test_a_summary_that_is_missing_is_made_up_for_without_compiling(
     assert again == whole
 
 
-def test_more_children_can_be_asked_for(
+def test_more_children_and_a_longer_and_broader_re_ranking_can_be_asked_for(
     unsummed: Path, finished: Path, tiny_config: ml_collections.ConfigDict, history_rows: Rows
 ) -> None:
     tiny_config.num_children = 11
+    tiny_config.rerank.top_k, tiny_config.rerank.epochs = 3, 4
     assert run(tiny_config, unsummed)["children"] == 11
     rows, before = history_rows(unsummed), history_rows(finished)
-    assert rows[:9] == [old | {"rerank_reward": new["rerank_reward"]} for old, new in
-                        zip(before, rows, strict=False)]  # fmt: skip
-    best = sorted(rows, key=lambda row: -float(row["reward"]))[:2]
-    assert all(row["rerank_reward"] for row in best)
+    for old, new in zip(before, rows, strict=False):
+        for name in ("rerank_reward", "rerank_accuracy"):
+            del old[name]
+        assert old.items() <= new.items()
+    best = sorted(rows, key=lambda row: -float(row["reward"]))[:3]
+    assert [row for row in rows if row["rerank_reward"]] == [row for row in rows if row in best]
+    config = json.loads((unsummed / "config.json").read_text(encoding="utf-8"))
+    assert config["rerank"] == {"top_k": 3, "epochs": 4} and config["num_children"] == 11
+    assert run(tiny_config, unsummed) == summary_of(unsummed)
     architecture = read_model(unsummed)[0].architecture
     assert architecture.one_line() == summary_of(unsummed)["best_architecture"]
-    with pytest.raises(ValueError, match="num_children: there 9, here 8"):
+    with pytest.raises(ValueError, match="num_children: there 11, here 8 .what is trained"):
         tiny_config.num_children = 8
         run(tiny_config, unsummed)
 

@@ -18,7 +18,8 @@ import pytest
 import nasnet_jax
 from nasnet_jax.data import load_arrays
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.search.child_trainer import ChildResult, ChildTrainer, TrainedChild
+from nasnet_jax.search.child_result import ChildResult, TrainedChild
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.loop import run
 from nasnet_jax.search.winner import batch_statistics
 from nasnet_jax.space import Architecture
@@ -59,7 +60,7 @@ def test_a_search_in_which_every_child_diverged_has_no_model(
         shapes = trainer.supernet.shapes
         weights = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, leaf.dtype), shapes)
         trainer.best = TrainedChild(architectures[0].canonical(), 0.0, weights)
-        return [ChildResult(0.0, 0.0, True, 1.0)] * len(architectures)
+        return [ChildResult(0.0, 0.0, True, 1.0, 1, 0.0)] * len(architectures)
 
     monkeypatch.setattr(ChildTrainer, "compile", lambda trainer: None)
     monkeypatch.setattr(ChildTrainer, "train", diverge)
