@@ -48,7 +48,7 @@ RUN_BY: dict[str, str] = {
     r"python launch/kubernetes\.py": "tests/launch/test_kubernetes.py",
     r"launch/slurm\.sh": HERE,
     r"sky|docker|gcloud": POD,
-    r"python benchmarks/(report/measure|budget/limits)\.py": WHOLE,
+    r"python benchmarks/(report/measure|budget/(limits|halving))\.py": WHOLE,
     r"tensorboard --logdir": WHOLE,
 }
 

@@ -30,6 +30,7 @@ from nasnet_jax.planning.topology import Topology
 from nasnet_jax.planning.work import child_work
 from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search.history import Entry, History, Status
+from nasnet_jax.search.rungs import epochs_of_rungs
 from nasnet_jax.search.strategy import make_strategy
 from nasnet_jax.space import choices, cost, decision_kinds, sample_architecture
 from nasnet_jax.train.config import check_config, config_architecture, config_macro
@@ -134,6 +135,8 @@ def plan_search(
         ]
     )
     batches = config.num_children / per_batch
+    halved = epochs_of_rungs(per_batch, child.epochs, config.halving.rungs, config.halving.keep)
+    share = sum(halved) / (per_batch * child.epochs)
     reranked = math.ceil(config.rerank.top_k / per_batch)
     longer = config.rerank.epochs / child.epochs
     return SearchPlan(
@@ -147,7 +150,7 @@ def plan_search(
         launching_seconds=launching,
         lock_step=lock_step,
         dealt=dealt,
-        search_hours=batches * dealt.seconds / 3600,
+        search_hours=batches * dealt.seconds * share / 3600,
         rerank_hours=reranked * dealt.seconds * longer / 3600,
         checkpoint_bytes=search_checkpoint_bytes(config),
     )

@@ -7,17 +7,12 @@ it would without halving, bit for bit. One that is stopped has the accuracy of i
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 
 from nasnet_jax.search.child_result import ChildResult, PausedChild, Span
 from nasnet_jax.search.child_trainer import ChildTrainer
+from nasnet_jax.search.rungs import epochs_of_rungs, survivors
 from nasnet_jax.space import Architecture
-
-
-def survivors(count: int, keep: float) -> int:
-    """How many of so many children go on to the next rung."""
-    return math.ceil(keep * count)
 
 
 def train_halved(
@@ -43,10 +38,7 @@ def train_halved(
       One result for each architecture, in their order.
     """
     spans = [Span(*ends, epochs) for ends in itertools.pairwise([0, *rungs, epochs])]
-    work, count = [], len(architectures)
-    for span in spans:
-        work.append(count * (span.end - span.begin))
-        count = survivors(count, keep)
+    work = epochs_of_rungs(len(architectures), epochs, rungs, keep)
     alive = list(range(len(architectures)))
     paused: dict[int, PausedChild] = {}
     results: dict[int, ChildResult] = {}

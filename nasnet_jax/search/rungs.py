@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 
@@ -19,3 +20,24 @@ def check_rungs(rungs: Sequence[int], epochs: int) -> None:
             f"halving.rungs must be rising numbers of epochs, from 1 to less than child.epochs "
             f"({epochs}), but they are {tuple(rungs)}."
         )
+
+
+def survivors(count: int, keep: float) -> int:
+    """How many of so many children go on to the next rung."""
+    return math.ceil(keep * count)
+
+
+def epochs_of_rungs(count: int, epochs: int, rungs: Sequence[int], keep: float) -> list[int]:
+    """How many epochs all children of a batch train together, up to each rung and to the end.
+
+    Args:
+      count: children of the batch.
+      epochs: of one that is never stopped.
+      rungs: epochs after which a part goes on.
+      keep: that part.
+    """
+    together = []
+    for begin, end in itertools.pairwise([0, *rungs, epochs]):
+        together.append(count * (end - begin))
+        count = survivors(count, keep)
+    return together

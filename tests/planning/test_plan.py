@@ -217,7 +217,7 @@ def test_checkpoint_of_the_papers_search_is_small():
     size = search_checkpoint_bytes(config)
     config.num_children *= 2
     assert size < 10e6
-    assert search_checkpoint_bytes(config) - size == 20_000 * (50 + 2 + 4 + 6 * 8 - 1)
+    assert search_checkpoint_bytes(config) - size == 20_000 * (50 + 1 + 3 * 4 + 9 * 8)
 
 
 def test_training_plan_needs_a_chip():

@@ -14,7 +14,8 @@ from nasnet_jax.data.builtin import FakeSpec, make_fake
 from nasnet_jax.search.child_result import Span
 from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
 from nasnet_jax.search.config import default_config
-from nasnet_jax.search.halving import survivors, train_halved
+from nasnet_jax.search.halving import train_halved
+from nasnet_jax.search.rungs import survivors
 from nasnet_jax.space import Architecture, Block, Cell, sample_architecture
 
 DATASET = make_fake(FakeSpec(num_train=112, num_test=8, num_classes=3, image_size=8, channels=1))

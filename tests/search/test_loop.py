@@ -54,7 +54,8 @@ def test_as_many_children_as_were_asked_for(
     with jax.enable_x64(double_precision):
         summary = run(tiny_config, tmp_path)
     assert summary["children"] == children and summary["finished"]
-    expected = [row | {"rerank_reward": ""} for row in history_rows(finished)[:children]]
+    without = {"rerank_reward": "", "rerank_accuracy": ""}
+    expected = [row | without for row in history_rows(finished)[:children]]
     assert history_rows(tmp_path) == expected
     if children == 4:
         tiny_config.num_children, tiny_config.rerank.top_k = 9, 2

@@ -18,7 +18,7 @@ import pytest
 import nasnet_jax
 from nasnet_jax.data import load_arrays
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.search.child_result import ChildResult, TrainedChild
+from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, TrainedChild
 from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.loop import run
 from nasnet_jax.search.winner import batch_statistics
@@ -55,15 +55,15 @@ def test_a_search_in_which_every_child_diverged_has_no_model(
     tiny_config: ml_collections.ConfigDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(
-        trainer: ChildTrainer, architectures: Sequence[Architecture], **arguments: Any
-    ) -> list[ChildResult]:
+        trainer: ChildTrainer, architectures: Sequence[Architecture], span: Span, **arguments: Any
+    ) -> tuple[list[ChildResult], dict[int, PausedChild]]:
         shapes = trainer.supernet.shapes
         weights = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, leaf.dtype), shapes)
         trainer.best = TrainedChild(architectures[0].canonical(), 0.0, weights)
-        return [ChildResult(0.0, 0.0, True, 1.0, 1, 0.0)] * len(architectures)
+        return [ChildResult(0.0, 0.0, True, 1.0, span.end, 0.0)] * len(architectures), {}
 
     monkeypatch.setattr(ChildTrainer, "compile", lambda trainer: None)
-    monkeypatch.setattr(ChildTrainer, "train", diverge)
+    monkeypatch.setattr(ChildTrainer, "train_span", diverge)
     workdir = tmp_path / "run"
     with pytest.raises(FloatingPointError, match="9 of 9 children diverged.*history.csv.*Lower"):
         run(tiny_config, workdir)
