@@ -28,6 +28,8 @@ HAS_NO_TENSORFLOW_CPU = (
     " and (platform_system != 'Windows' or platform_machine != 'AMD64')"
 )
 
+SERVE = ["python-multipart>=0.0.20", "starlette>=0.46", "uvicorn>=0.30"]
+
 readme = ROOT / "README.md"
 
 setup(
@@ -39,7 +41,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["nasnet_jax", "nasnet_jax.*"]),
-    package_data={"nasnet_jax": ["py.typed", "report/page/*"]},
+    package_data={"nasnet_jax": ["py.typed", "report/page/*", "serving/page.html"]},
     install_requires=[
         "absl-py>=2.1",
         "clu>=0.0.12",
@@ -69,7 +71,9 @@ setup(
         "cuda": ["jax[cuda12]>=0.10.2"],
         "gcs": ["gcsfs"],
         "onnx": ["onnx>=1.20", "onnxscript>=0.7", "torch>=2.10"],
+        "serve": SERVE,
         "test": [
+            *SERVE,
             "hypothesis",
             "ipykernel",
             "kubernetes-validate",

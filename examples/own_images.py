@@ -10,13 +10,8 @@ Stopped, the same command goes on.
 
 from __future__ import annotations
 
-import contextlib
-import http.server
-import io
 import json
-import socket
 from pathlib import Path
-from typing import Any
 
 import ml_collections
 from absl import flags
@@ -37,10 +32,6 @@ _BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch, a multiple o
 _VALIDATION = flags.DEFINE_integer("validation", 500, "Images that children are scored on.")
 _PORT = flags.DEFINE_integer("port", 0, "Serve at this port when all is done; 0 does not.")
 flags.mark_flags_as_required(["images", "workdir"])
-
-
-MAX_BYTES = 50_000_000
-"""Of an image that the server takes."""
 
 
 def search(images: Path, workdir: Path) -> Path:
@@ -102,68 +93,6 @@ def train(
     return nasnet_jax.train.run(config, workdir)
 
 
-def make_server(workdir: Path, port: int) -> http.server.ThreadingHTTPServer:
-    """Returns a server that answers an image in a POST with its classes as JSON.
-
-    What is no image is answered with a status of 4xx and `{"error": sentence}`.
-    """
-    import nasnet_jax
-    from nasnet_jax.inference import open_image
-
-    model = nasnet_jax.load(workdir)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = 60  # Seconds for a client to send what it has announced.
-
-        def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):  # Of a client that has left.
-                super().handle()
-
-        def do_GET(self) -> None:
-            self.answer(405, {"error": "POST an image: curl --data-binary @IMAGE"})
-
-        do_PUT = do_PATCH = do_DELETE = do_GET
-
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal():
-                return self.answer(411, {"error": "Send the image with its Content-Length."})
-            if len(length) > 18 or int(length) > MAX_BYTES:
-                return self.answer(413, {"error": f"At most {MAX_BYTES:,} bytes are taken."})
-            if self.headers.get_content_maintype() == "multipart":
-                advice = "Send the image's bytes alone: curl --data-binary @IMAGE"
-                return self.answer(415, {"error": f"This is a form. {advice}"})
-            try:
-                contents = io.BytesIO(self.rfile.read(int(length)))
-                image = open_image(contents, model.description.preprocessing.channels)
-            except TimeoutError:
-                return self.answer(408, {"error": f"{length} bytes were announced, fewer came."})
-            except ValueError as error:
-                return self.answer(400, {"error": str(error)})
-            return self.answer(200, dict(model.predict(image).top(5)[0]))
-
-        def answer(self, status: int, data: dict[str, Any]) -> None:
-            body = json.dumps(data).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
-            self.send_header("Allow", "POST")
-            self.end_headers()
-            self.wfile.write(body)
-            if status != 200:
-                self.hear_out()
-
-        def hear_out(self) -> None:
-            """Reads what the client still sends, which would lose the answer otherwise."""
-            self.connection.shutdown(socket.SHUT_WR)
-            left = MAX_BYTES
-            while left > 0 and (part := self.rfile.read1(min(left, 65_536))):
-                left -= len(part)
-
-    return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-
-
 def main(argv: list[str]) -> None:
     """Searches, trains and serves."""
     del argv
@@ -178,9 +107,11 @@ def main(argv: list[str]) -> None:
     summary = train(config, best, workdir / "train")
     print(json.dumps(summary, indent=2))
     if _PORT.value:
-        server = make_server(workdir / "train", _PORT.value)
-        print(f"curl --data-binary @IMAGE http://127.0.0.1:{_PORT.value}")
-        server.serve_forever()
+        import nasnet_jax
+        from nasnet_jax.serving import Address, serve
+
+        model = nasnet_jax.load(workdir / "train", fold=True)
+        serve(model, Address(port=_PORT.value))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # All as environment variables, so that the commands which tests start inherit them.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -113,3 +115,26 @@ def model_folder(
         folder, description, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium that is installed on the machine."""
+    path = os.environ.get("NASNET_JAX_CHROMIUM") or next(
+        filter(None, map(shutil.which, _BROWSERS)), None
+    )
+    if path is None:
+        message = (
+            f"no browser: none of {', '.join(_BROWSERS)} is installed "
+            "(NASNET_JAX_CHROMIUM names one)"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's sandbox does not work for root, which tests in a container are.
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -125,11 +125,17 @@ class Model:
             ValueError: If the network has no classifier, there are no images, or something in
                 `images` is not an image.
         """
-        classes = self.description.macro.num_classes
-        if classes is None:
-            raise ValueError("This network has no classifier. Use features or feature_maps.")
-        names = self.class_names or tuple(str(number) for number in range(classes))
-        return Prediction(self._apply(self._logits, images), names)
+        names = self._outputs()
+        return Prediction(self._apply(self._logits, self._prepared(images)), names)
+
+    def classify(self, prepared: Iterable[np.ndarray]) -> Prediction:
+        """Classifies what `preprocess` gave, or the like of it from anywhere.
+
+        Raises:
+            ValueError: If the network has no classifier.
+        """
+        names = self._outputs()
+        return Prediction(self._apply(self._logits, iter(prepared)), names)
 
     def features(self, images: Images) -> np.ndarray:
         """What the classifier reads, float32 `[batch, channels]`.
@@ -137,7 +143,7 @@ class Model:
         Raises:
             ValueError: If there are no images, or something in `images` is not an image.
         """
-        return self._apply(self._features, images)
+        return self._apply(self._features, self._prepared(images))
 
     def feature_maps(self, images: Images) -> list[np.ndarray]:
         """The last map of each size, from the largest to the smallest, as detectors read them.
@@ -148,10 +154,16 @@ class Model:
         Raises:
             ValueError: If there are no images, or something in `images` is not an image.
         """
-        return self._apply(self._feature_maps, images)
+        return self._apply(self._feature_maps, self._prepared(images))
 
-    def _apply(self, function: Callable[..., Any], images: Images) -> Any:
-        prepared = self._prepared(images)
+    def _outputs(self) -> tuple[str, ...]:
+        """The names of the logits."""
+        classes = self.description.macro.num_classes
+        if classes is None:
+            raise ValueError("This network has no classifier. Use features or feature_maps.")
+        return self.class_names or tuple(str(number) for number in range(classes))
+
+    def _apply(self, function: Callable[..., Any], prepared: Iterator[np.ndarray]) -> Any:
         parts = []
         while chunk := list(itertools.islice(prepared, LARGEST_BATCH)):
             batch = np.stack(chunk)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,30 +14,7 @@ import pytest
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.space import LABELS, Architecture
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 FIRST_ROW = "#grid-body [role=row][aria-rowindex='2']"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium that is installed on the machine."""
-    path = os.environ.get("NASNET_JAX_CHROMIUM") or next(
-        filter(None, map(shutil.which, NAMES)), None
-    )
-    if path is None:
-        message = (
-            f"no browser: none of {', '.join(NAMES)} is installed (NASNET_JAX_CHROMIUM names one)"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Chromium's sandbox does not work for root, which tests in a container are.
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
