@@ -64,3 +64,33 @@ def test_checkpoint_of_20000_children_is_small_and_quick(
     assert (restored.step, len(history), restored.effort) == (1, CHILDREN, {"search": 1.5})
     for name, array in long_history.to_arrays().items():
         np.testing.assert_array_equal(history.to_arrays()[name], array)
+
+
+def test_arrays_of_an_earlier_version_have_their_rewards_as_accuracies(
+    long_history: History,
+) -> None:
+    arrays = {name: array[:50] for name, array in long_history.to_arrays().items()}
+    for name in ("accuracy", "epochs", "first_reward", "rerank_accuracy", "rerank_epochs"):
+        del arrays[name]
+    arrays["rerank_reward"][3] = 0.5
+    history = History.from_arrays(arrays, epochs=20, rerank_epochs=300)
+    for number, entry in enumerate(history.entries):
+        assert entry.accuracy == entry.first_reward == entry.reward and entry.epochs == 20
+        assert entry.rerank_epochs == (300 if number == 3 else 0)
+    assert history.winner() is history.entries[3] and history.winner().rerank_accuracy == 0.5
+
+
+def test_the_next_batch_is_the_one_that_is_not_full(long_history: History) -> None:
+    history = History.from_arrays(
+        {name: array[:50] for name, array in long_history.to_arrays().items()}
+    )
+    # Of 20 children each; the third has ten.
+    assert history.next_batch(20) == 2 and len(history.of_batch(2)) == 10
+    first = history.best_reward
+    history.drop(10)
+    assert history.next_batch(20) == 2 and len(history) == 40 and not history.of_batch(2)
+    assert first is not None and history.best_reward is not None
+    assert history.best_reward == max(entry.reward for entry in history.entries) <= first
+    assert all(history.find(entry.decisions) is not None for entry in history.entries)
+    assert history.find(long_history.entries[45].decisions) is None
+    assert History(20).next_batch(20) == 0
