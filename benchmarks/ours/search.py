@@ -22,9 +22,9 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     class Timed(ChildTrainer):
         """A child trainer that notes how long its calls take; not the winner's, behind the loop."""
 
-        def train(self, *arguments: Any, keep_best: bool = False, **others: Any) -> Any:
+        def train_span(self, *arguments: Any, keep_best: bool = False, **others: Any) -> Any:
             before = self.device_seconds
-            results = super().train(*arguments, keep_best=keep_best, **others)
+            results = super().train_span(*arguments, keep_best=keep_best, **others)
             if not keep_best:
                 calls.append((self.device_seconds - before) / self.mesh.size)
             return results

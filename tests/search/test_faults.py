@@ -101,7 +101,9 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(
     done = history_rows(workdir)
     assert len(done) >= 3
     # The re-ranking comes after the search.
-    undisturbed = [row | {"rerank_reward": ""} for row in history_rows(finished)]
+    undisturbed = [
+        row | {"rerank_reward": "", "rerank_accuracy": ""} for row in history_rows(finished)
+    ]
     assert done[: len(undisturbed)] == undisturbed[: len(done)]
 
 

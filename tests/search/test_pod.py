@@ -61,7 +61,7 @@ def cut_short(checkpoint: Path) -> None:
 
 def unranked(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Rows as they are before the re-ranking, which comes after the search."""
-    return [row | {"rerank_reward": ""} for row in rows]
+    return [row | {"rerank_reward": "", "rerank_accuracy": ""} for row in rows]
 
 
 @pytest.fixture(scope="module")
