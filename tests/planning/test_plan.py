@@ -204,7 +204,7 @@ def test_gpus_wait_to_be_asked():
     assert planned("v5e-1").launching_seconds == 0.0
     alone = planned("h100-1")
     # 3 cells of 5 blocks in each of 703 steps of 20 epochs, besides 79 evaluations that are a third.
-    assert alone.launching_seconds == pytest.approx(15 * 0.96e-3 * (20 * 703 + 79 / 3), rel=1e-2)
+    assert alone.launching_seconds == pytest.approx(15 * 1.115e-3 * (20 * 703 + 79 / 3), rel=1e-2)
     assert alone.child_seconds > alone.launching_seconds
     assert "of that, asking" in plan_text(alone, price=None)
     together = planned("h100-1", children_per_device=16, chunk=8)
