@@ -24,6 +24,8 @@ if [ -d "$carried/wheels" ]; then
 fi
 PYTHONPATH="$PWD:$PWD/$carried/site${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
+# A program may have nearly all of the memory, since programs are run one after the other.
+export XLA_PYTHON_CLIENT_MEM_FRACTION="${XLA_PYTHON_CLIENT_MEM_FRACTION:-0.94}"
 export BENCH_PEERS="${BENCH_PEERS:-$python}"
 # shellcheck disable=SC2086  # Several flags.
 measure() { "$python" benchmarks/run.py --folder="$out" ${ON_GPU_FLAGS:-} "$1"; }

@@ -9,10 +9,13 @@ import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from absl import logging
 from parity.environment import environment_python
+
+T = TypeVar("T")
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -140,3 +143,24 @@ def start_all(
         return list(
             pool.map(lambda one: Worker(python, module, one, variables=variables), settings)
         )
+
+
+def start_each(
+    python: str, module: str, settings: Sequence[Mapping[str, Any]]
+) -> list[Worker | None]:
+    """As `start_all`, but with None for workers that cannot start, of which the log tells."""
+
+    def start(one: Mapping[str, Any]) -> Worker | None:
+        return attempt(lambda: Worker(python, module, one), f"{module} with {one}")
+
+    with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
+        return list(pool.map(start, settings))
+
+
+def attempt(function: Callable[[], T], what: str) -> T | None:
+    """What the function returns; None, and a line in the log, where its worker ended."""
+    try:
+        return function()
+    except (RuntimeError, OSError) as error:
+        logging.error("%s failed: %s", what, error)
+        return None

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from absl import logging
 from options import Options
-from processes import ours, start_all
+from processes import Worker, attempt, ours, start_each
 from results import Row, row
-from rows.steps import CALLS
 
-CASES = (("quickstart", 1), ("proxy", 1), ("quickstart", 64), ("proxy", 64))
+CASES = (("quickstart", 1), ("quickstart", 64), ("proxy", 64), ("proxy", 1))
 """Sizes, and children at a time; first what was measured before there was a tape of chunks."""
+
+CALLS = 6
 
 
 def measure(options: Options) -> Iterator[Row]:
-    for size, children in [("quickstart", 2)] if options.quick else CASES:
-        yield from compare(options, size, children)
+    """Compiles all at the same time, and measures one after the other: two might not fit the memory."""
+    cases = [("quickstart", 2)] if options.quick else CASES
+    settings = [
+        options.settings(size=size, children=children, graphs=graphs)
+        for size, children in cases
+        for graphs in (False, True)
+    ]
+    workers = start_each(ours(), "ours.steps", settings)
+    with contextlib.ExitStack() as stack:
+        for worker in filter(None, workers):
+            stack.callback(worker.close)
+        for (size, children), *sides in zip(cases, workers[::2], workers[1::2], strict=True):
+            seconds = [steps_of(worker, options) for worker in sides]
+            if not all(seconds):
+                logging.error("No graphs of %s size, K=%d; see above.", size, children)
+                continue
+            yield row(
+                f"{children} children at a time as CUDA graphs, {size} size",
+                "x",
+                [host / graph for host, graph in zip(*seconds, strict=True)],
+                against="led by the host",
+                details={
+                    "host_seconds": seconds[0],
+                    "graph_seconds": seconds[1],
+                    "host": sides[0].facts,
+                    "graph": sides[1].facts,
+                },
+            )
 
 
-def compare(options: Options, size: str, children: int) -> Iterator[Row]:
-    """Measures both; they take turns."""
-    settings = options.settings(size=size, children=children)
-    workers = start_all(
-        ours(), "ours.steps", [{**settings, "graphs": graphs} for graphs in (False, True)]
-    )
-    try:
-        if not all(worker.facts["fits"] for worker in workers):
-            logging.info("%s size, K=%d does not fit.", size, children)
-            return
-        calls = {"calls": 1 if options.quick else CALLS}
-        seconds: list[list[float]] = [[], []]
-        for _ in range(1 if options.quick else 2):
-            for found, worker in zip(seconds, workers, strict=True):
-                found += worker.ask(calls)["seconds"]
-        yield row(
-            f"{children} children at a time as CUDA graphs, {size} size",
-            "x",
-            [other / graph for other, graph in zip(*seconds, strict=True)],
-            against="led by the host",
-            details={
-                "host_seconds": seconds[0],
-                "graph_seconds": seconds[1],
-                "host": workers[0].facts,
-                "graph": workers[1].facts,
-            },
-        )
-    finally:
-        for worker in workers:
-            worker.close()
+def steps_of(worker: Worker | None, options: Options) -> list[float]:
+    """The seconds of some calls; none if the program does not fit or fails."""
+    if worker is None or not worker.facts["fits"]:
+        return []
+    calls = {"calls": 1 if options.quick else CALLS}
+    answer = attempt(lambda: worker.ask(calls), f"A program with {worker.facts}")
+    # Its memory is the next one's.
+    worker.close()
+    return answer["seconds"] if answer else []

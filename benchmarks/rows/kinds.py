@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 import numpy as np
 from options import Options
-from processes import ours, start_all
+from processes import Worker, attempt, ours, start_each
 from results import Row, row
 from rows.operations import stage_shape
 
@@ -19,54 +20,65 @@ FORMS = ("grouped", "single", "shifted")
 CALLS = (16, 1, 8, 32)
 """s, most important first."""
 
+TIMES = 30
+"""Rounds of the loop in a measurement."""
+
 ENOUGH = 0.2
 """Of the time that one call takes alone, at most so much should each of 16 at once."""
 
 
 def measure(options: Options) -> Iterator[Row]:
     means: dict[tuple[str, int], float] = {}
-    for calls in (2, 1) if options.quick else CALLS:
+    for together in ((2, 1),) if options.quick else (CALLS[:2], CALLS[2:]):
         # One by one is the same for one.
-        forms = [form for form in FORMS if calls > 1 or form != "single"]
-        for form, found in zip(forms, at_once(options, calls, forms), strict=True):
-            means[form, calls] = geometric_mean(found)
+        cases = [(form, s) for s in together for form in FORMS if s > 1 or form != "single"]
+        for (form, s), found in at_once(options, cases):
+            means[form, s] = geometric_mean(found)
             yield row(
-                f"a layer with its gradient, s={calls}, {form}",
+                f"a layer with its gradient, s={s}, {form}",
                 "us",
-                means[form, calls] * 1e6,
+                means[form, s] * 1e6,
                 details={name: seconds * 1e6 for name, seconds in found.items()},
             )
-    for calls in (2,) if options.quick else (16, 32):
-        for form in FORMS:
-            alone = means["grouped" if form == "single" else form, 1]
-            yield row(
-                f"a layer with its gradient, s={calls}, {form}, as a share of one alone",
-                "x",
-                means[form, calls] / alone,
-                against="s=1",
-                most=ENOUGH,
-            )
+        for form, s in cases:
+            alone = means.get(("grouped" if form == "single" else form, 1))
+            if s > 1 and alone is not None and (form, s) in means:
+                yield row(
+                    f"a layer with its gradient, s={s}, {form}, as a share of one alone",
+                    "x",
+                    means[form, s] / alone,
+                    against="s=1",
+                    most=ENOUGH if s == CALLS[0] else None,
+                )
 
 
-def at_once(options: Options, calls: int, forms: Sequence[str]) -> list[dict[str, float]]:
-    """Seconds of a call by kind, for each form; they are compiled at the same time."""
+def at_once(
+    options: Options, cases: Sequence[tuple[str, int]]
+) -> Iterator[tuple[tuple[str, int], dict[str, float]]]:
+    """Forms and numbers of calls with the seconds of a call by kind; compiled at the same time."""
     settings = options.settings(
         shape=(4, 4, 4, 4) if options.quick else stage_shape(0),
-        times=2 if options.quick or options.platform == "cpu" else 100,
-        calls=calls,
+        times=2 if options.quick or options.platform == "cpu" else TIMES,
         **options.core(0),
     )
+    each = [{**settings, "form": form, "calls": s} for form, s in cases]
+    workers = start_each(ours(), "ours.kinds", each)
     with contextlib.ExitStack() as stack:
-        workers = start_all(ours(), "ours.kinds", [{**settings, "form": form} for form in forms])
-        for worker in workers:
+        for worker in filter(None, workers):
             stack.callback(worker.close)
-        return [
-            {
-                name: float(np.median(worker.ask({"kind": kind, "times": 3})["seconds"])) / calls
-                for kind, name in enumerate(worker.facts["kinds"])
-            }
-            for worker in workers
-        ]
+        for case, worker in zip(cases, workers, strict=True):
+            if worker is not None:
+                found = attempt(lambda worker=worker: of_all_kinds(worker), str(case))
+                if found is not None:
+                    yield case, {name: seconds / case[1] for name, seconds in found.items()}
+
+
+def of_all_kinds(worker: Worker) -> dict[str, float]:
+    """Seconds of a chunk of each kind."""
+    return {
+        name: median(worker.ask({"kind": kind, "times": 3})["seconds"])
+        for kind, name in enumerate(worker.facts["kinds"])
+    }
 
 
 def geometric_mean(seconds: dict[str, float]) -> float:

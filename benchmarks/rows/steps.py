@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 from options import Options
-from pairs import spread
-from processes import ask_all, ours, peers, start_all
+from processes import ask_all, attempt, ours, peers, start_all, start_each
 from results import Row, row
+from rows.graphs import steps_of
 from sizes import architectures, message, size_of
 
-CALLS = 5
 TORCH_STEPS = 20
 PROCESSES = 8
 """Of PyTorch at the same time, with which a card is used that one cannot fill."""
@@ -79,7 +78,11 @@ def measure(options: Options) -> Iterator[Row]:
                 found = torch_steps(options, size, PROCESSES if not options.quick else 2)
                 yield torch_row(size, f"{PROCESSES} processes", found)
     for size in sizes:
-        yield torch_row(size, "torch.compile", torch_steps(options, size, 1, compiled=True))
+        found = attempt(
+            lambda size=size: torch_steps(options, size, 1, compiled=True), "torch.compile"
+        )
+        if found is not None:
+            yield torch_row(size, "torch.compile", found)
 
 
 def together(options: Options, cases: Any, torch: dict[str, list[float]]) -> Iterator[Row]:
@@ -90,32 +93,22 @@ def together(options: Options, cases: Any, torch: dict[str, list[float]]) -> Ite
         )
         for case in cases
     ]
+    workers = start_each(ours(), "ours.steps", settings)
     with contextlib.ExitStack() as stack:
-        workers = start_all(ours(), "ours.steps", settings)
-        for worker in workers:
+        for worker in filter(None, workers):
             stack.callback(worker.close)
         for case, setting, worker in zip(cases, settings, workers, strict=True):
-            if not worker.facts["fits"]:
-                gigabytes = worker.facts["needed_bytes"] / 1e9
-                logging.info("%s does not fit: %.1f GB", case.text, gigabytes)
+            seconds = steps_of(worker, options)
+            if worker is None or not seconds:
+                logging.error("Nothing of %s: it failed or does not fit.", case.text)
                 continue
-            answer = worker.ask({"calls": 2 if options.quick else CALLS})
-            steps = size_of(setting).steps
-            rates = [case.children * steps / seconds for seconds in answer["seconds"]]
-            # Its memory is the next one's.
-            worker.close()
-            yield row(
-                f"child-steps a second, {case.text}",
-                "1/s",
-                rates,
-                details={**worker.facts, **answer},
-            )
+            rates = [case.children * size_of(setting).steps / one for one in seconds]
+            yield row(f"child-steps a second, {case.text}", "1/s", rates, details=worker.facts)
             if case.children > 1 or options.quick:
-                ratio = [rate / np.median(torch[case.size]) for rate in rates]
                 yield row(
                     f"child-steps, {case.text}",
                     "x",
-                    spread(ratio),
+                    [float(rate / np.median(torch[case.size])) for rate in rates],
                     against="PyTorch eager, one process",
                     least=TARGETS[case.size],
                 )
