@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
@@ -100,7 +101,8 @@ def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
     Raises:
         ValueError: If the topology or the configuration is none, or they do not fit each other.
     """
-    with talkative_compiler():
+    # A TPU's compiler has nothing to say of graphs, and much else.
+    with contextlib.nullcontext() if topology.is_tpu else talkative_compiler():
         devices = topology_devices(topology)
         platform, wants_graphs = devices[0].platform, False
         if is_search(config):
