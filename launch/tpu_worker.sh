@@ -61,7 +61,7 @@ install_package() {
     python3 -m uv venv --quiet --python 3.12 "$HOME/venv"
   fi
   python3 -m uv pip install --quiet --python "$HOME/venv/bin/python" \
-    -c "$CODE/constraints/py312.txt" -e "${CODE}[tpu]"
+    -c "$CODE/constraints/py312.txt" -e "${CODE}[all,tpu]"
 }
 
 # The process's group, as long as it is alive.

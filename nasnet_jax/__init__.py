@@ -9,7 +9,7 @@ different one on every accelerator core. The parts, each a package:
 - `nasnet_jax.inference`: loads checkpoints and predicts with them;
 - `nasnet_jax.report`: draws architectures and searches.
 
-`nasnet_jax.Architecture` and `nasnet_jax.load` stand here for convenience. Everything is imported
+`Architecture`, `NASNet`, `Supernet` and `load` stand here for convenience. Everything is imported
 when it is first asked for: `nasnet_jax.space` needs no JAX, `nasnet_jax.inference` no TensorFlow,
 so neither waits for them.
 """
@@ -21,8 +21,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nasnet_jax import search, train
     from nasnet_jax.inference import load
+    from nasnet_jax.nn.nasnet import NASNet
     from nasnet_jax.space import Architecture
+    from nasnet_jax.supernet import Supernet
 
 # Before JAX, which would set it to 1, or TensorFlow is loaded: the compiled parts of both say nothing.
 # What goes wrong arrives here as an exception, too, and is told once.
@@ -30,10 +33,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("data", "inference", "nn", "planning", "report", "search", "space", "train")
-_MODULE_OF = {"Architecture": "nasnet_jax.space", "load": "nasnet_jax.inference"}
+_SUBMODULES = (
+    "data",
+    "formats",
+    "inference",
+    "nn",
+    "planning",
+    "report",
+    "search",
+    "serving",
+    "space",
+    "supernet",
+    "train",
+)
+_MODULE_OF = {
+    "Architecture": "nasnet_jax.space",
+    "NASNet": "nasnet_jax.nn.nasnet",
+    "Supernet": "nasnet_jax.supernet",
+    "load": "nasnet_jax.inference",
+}
 
-__all__ = ["Architecture", "__version__", "load"]
+__all__ = ["Architecture", "NASNet", "Supernet", "__version__", "load", "search", "train"]
 
 
 def __getattr__(name: str) -> object:

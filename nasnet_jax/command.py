@@ -155,6 +155,11 @@ def _is_ours(error: Exception) -> bool:
 def _sentence(error: Exception) -> str:
     """What to tell of a foreseen error: our own text, or a library's first line and its name."""
     name = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return (
+            f"There is no module {error.name!r} here: pip install 'nasnet_jax[all]' brings what all "
+            "commands need."
+        )
     if _is_ours(error):
         return str(error) or name
     lines = str(error).strip().splitlines() or [name]

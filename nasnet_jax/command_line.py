@@ -14,6 +14,13 @@ from absl import flags
 
 from nasnet_jax.paths import with_home
 
+_CONFIGS = (
+    Path(__file__).parent / "configs",
+    Path(__file__).parent.parent / "configs",
+)
+"""Where our configurations are: inside of the package that is installed, or beside it in a checkout."""
+_ONE_CONFIG = "quickstart.py"
+
 
 def parse_command_line(argv: Sequence[str]) -> list[str]:
     """Parses the flags, for `absl.app.run`; ends the process with a line if they are wrong.
@@ -24,7 +31,7 @@ def parse_command_line(argv: Sequence[str]) -> list[str]:
         The words that are no flags, the program's name first.
     """
     try:
-        words = flags.FLAGS([_with_home(word) for word in argv])
+        words = flags.FLAGS(_with_file(argv))
         _refuse_empty()
         return words
     except Exception as error:  # noqa: BLE001
@@ -41,10 +48,40 @@ def _refuse_empty() -> None:
             raise flags.ValidationError(f"--{name} is empty: give it a value or leave it out.")
 
 
-def _with_home(word: str) -> str:
-    """Expands the path of a configuration, which ml_collections reads, as `paths` does for ours."""
-    flag, _, path = word.partition("=")
-    return f"{flag}={with_home(path)}" if flag in ("--config", "-config") else word
+def _with_file(words: Sequence[str]) -> list[str]:
+    """The words with `--config`, which ml_collections reads, as `config_file` gives it."""
+    result = list(words)
+    for place, word in enumerate(words):
+        flag, equals, path = word.partition("=")
+        if flag not in ("--config", "-config"):
+            continue
+        if equals:
+            result[place] = f"{flag}={config_file(path)}"
+        elif place + 1 < len(words):
+            result[place + 1] = config_file(words[place + 1])
+    return result
+
+
+def config_file(text: str) -> str:
+    """The file of a configuration as people name it: by its path, or, if it is one of ours, its name.
+
+    A variant stays behind it: `imagenet_mobile:released`.
+
+    Raises:
+        ValueError: If it looks like a name and there is no configuration of that name.
+    """
+    name, colon, variant = text.partition(":")
+    if not re.fullmatch(r"\w+", name) or Path(name).exists():
+        return with_home(text)
+    folder = next(folder for folder in _CONFIGS if (folder / _ONE_CONFIG).exists())
+    file = folder / f"{name}.py"
+    if not file.is_file():
+        known = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+        raise ValueError(
+            f"There is no configuration {name!r}, and no file of that name. There are "
+            f"{', '.join(known)}."
+        )
+    return f"{file}{colon}{variant}"
 
 
 def config_value(flag: flags.FlagHolder) -> ml_collections.ConfigDict:

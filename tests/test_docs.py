@@ -23,12 +23,14 @@ HERE = "is run by this file"
 WHOLE = "takes minutes, and its steps are run by tests one by one"
 
 _COMMAND = re.compile(
-    r"^(?:\$ )?((?:python3?|make|pip|tensorboard|launch/\S+|sbatch|kubectl|sky|docker|gcloud) .*)$"
+    r"^(?:\$ )?((?:python3?|make|nasnet|pip|tensorboard|launch/\S+|sbatch|kubectl|sky|docker|gcloud) .*)$"
 )
 _FLAG = re.compile(r"--([a-z_]+(?:-[a-z]+)*)")
 
 RUN_BY: dict[str, str] = {
     r"make (quickstart|test)": WHOLE,
+    r"pip install '\.\[all\]'": "tests/test_wheel.py",
+    r"nasnet search": "tests/test_wheel.py",
     r"python -m nasnet_jax\.search --config=\S+ --workdir": "tests/search/test_faults.py",
     r"python -m nasnet_jax\.train .*(imagenet|cifar)": POD,
     r"python -m nasnet_jax\.train --config=\S+ --workdir": "tests/train/test_train.py",

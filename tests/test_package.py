@@ -52,4 +52,16 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
 
 
 def test_what_is_imported_lazily_is_listed() -> None:
-    assert {"Architecture", "load", "space", "search", "train"} <= set(dir(nasnet_jax))
+    assert {*nasnet_jax.__all__, "space", "formats"} <= set(dir(nasnet_jax))
+    assert {"Architecture", "NASNet", "Supernet", "load", "search", "train"} <= set(
+        nasnet_jax.__all__
+    )
+    for name in nasnet_jax.__all__:
+        getattr(nasnet_jax, name)
+
+
+def test_using_a_model_needs_neither_tensorflow_nor_plotting() -> None:
+    """Nor anything else that the extra `all` brings."""
+    extra = {"bokeh", "clu", "jinja2", "matplotlib", "sklearn", "tensorboard", "tensorflow"}
+    statement = "import nasnet_jax; nasnet_jax.load; import nasnet_jax.formats"
+    assert not extra & modules_after(statement)

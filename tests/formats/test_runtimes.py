@@ -128,10 +128,11 @@ def test_pytorch_gives_our_logits(
     [
         CIFAR,
         Macro(
-            num_cells=2,
+            num_cells=1,
             num_filters=5,
             num_classes=3,
             image_size=8,
+            num_reductions=1,
             uniform_inputs=True,
             image_channels=1,
         ),
