@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from nasnet_jax.command_line import config_file
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -171,7 +173,7 @@ def test_the_named_programs_are_there() -> None:
         for word in c.split()
         if word.startswith("--config=") and "NAME" not in word
     }
-    assert all((ROOT / config).is_file() for config in configs)
+    assert all((ROOT / config_file(config)).is_file() for config in configs)
 
 
 @pytest.mark.parametrize("code", snippets())
