@@ -23,7 +23,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         # For the whole process, as it traces everything once.
         mock.patch.object(lax, "platform_dependent", always("cpu")).start()
     number, shape, times = settings["calls"], tuple(settings["shape"]), settings["times"]
-    kinds = Kinds(shape[-1], LayerConfig(track_statistics=False), halving=False)
+    kinds = Kinds(shape[-1], LayerConfig(track_statistics=False), reduces=False)
     key = jax.random.key(0)
     states = jax.random.normal(key, (2, number, *shape))
     g = jax.random.normal(key, (number, *shape))

@@ -3,8 +3,8 @@
 Loops whose length the compiler knows turn as often as it says. The loops over a tape's chunks
 (`nasnet_jax.supernet.stage`) turn as often, and their switches take each branch as often, as for children
 drawn at random: their tapes are made as for a real launch. Of a step's own conditionals, each of two
-branches, the one with more kernels is taken, which is that of training. All else, which is the loops of
-one child alone (`nasnet_jax.nn.stage`), turns once, and takes each branch equally often.
+branches, the one with more kernels is taken, which is that of training. All else turns
+once, and takes each branch equally often.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from nasnet_jax.planning.hlo_text import Instruction
 from nasnet_jax.space import Macro, sample_architecture
-from nasnet_jax.supernet import OneChild, Supernet
+from nasnet_jax.supernet import Supernet
 
 WORDS = (
     "chunks and kinds as of children drawn at random; of a step's own conditionals that of training; "
@@ -62,23 +62,24 @@ class Turns:
         return found[0] if found else None
 
 
-def search_turns(supernet: Supernet | OneChild, macro: Macro) -> Turns:
+def search_turns(supernet: Supernet, macro: Macro) -> Turns:
     """Of a search's step with as many children as there is room for."""
     number, cells = supernet.room.children, len(macro.cells)
-    if isinstance(supernet, OneChild):
-        return Turns(number, cells)
     rng = np.random.default_rng(0)
     drawn = [sample_architecture(rng, supernet.num_blocks).canonical() for _ in range(number)]
     tapes = {}
     for index, (stage, made) in enumerate(
         zip(supernet.stages, supernet.launch(drawn).tapes, strict=True)
     ):
-        tapes[f"stage_{index}/calls"] = _tape_loop(made.calls, len(stage.kinds.all))
-        if stage.halving is not None:
-            tapes[f"stage_{index}/halving"] = _tape_loop(made.halving, len(stage.halving.all))
+        tapes[f"stage_{index}/calls"] = _tape_loop(made.calls, len(stage.kinds.keeping))
+        if stage.reduces:
+            tapes[f"stage_{index}/halving"] = _tape_loop(made.halving, len(stage.kinds.halving))
     # A loop over chunks asks before each turn and behind the last one, and in each for its switch; both
     # ways. The step itself turns, and asks three times whether it trains.
     most = 4 + sum(2 * (2 * tape.chunks + 1) for tape in tapes.values())
+    if supernet.room.chunk == 1:
+        # A chunk of one call asks besides whether it normalizes, twice, and how many states it reads.
+        most += sum(4 * tape.chunks for tape in tapes.values())
     return Turns(number, cells, tapes, most)
 
 

@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import random_crop_flip, standardize
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import Macro
-from nasnet_jax.supernet import OneChild, Parameters, Room, Supernet, Tapes, clip_by_child_norm
+from nasnet_jax.supernet import Parameters, Room, Supernet, Tapes, clip_by_child_norm
 
 CHILDREN_A_CALL, MOST_CALLS = 4, 16
 """Of a chunk, unless it is said: so many children for each of its calls, or chunks are seldom full."""
@@ -93,7 +93,7 @@ class Result(NamedTuple):
 class ChildProgram:
     """The program's constants; see `nasnet_jax.search.config` for the fields."""
 
-    supernet: Supernet | OneChild
+    supernet: Supernet
     batch_size: int
     learning_rate: float
     momentum: float
@@ -211,14 +211,16 @@ class ChildProgram:
             return children._replace(parameters=parameters, optimizer=optimizer)
 
         def step(
-            number: jax.Array, carry: tuple[Children, jax.Array]
-        ) -> tuple[Children, jax.Array]:
-            children, correct = carry
+            number: jax.Array, carry: tuple[Children, jax.Array, Any]
+        ) -> tuple[Children, jax.Array, Any]:
+            children, correct, rows = carry
             training = number < control.steps
             # All children of a device see the same images.
             images, labels, weights = lax.cond(training, train_batch, valid_batch, number)
-            logits, vjp = jax.vjp(
-                lambda parameters: self.supernet(parameters, tapes, images), children.parameters
+            logits, vjp, rows = jax.vjp(
+                lambda parameters: self.supernet(parameters, tapes, images, rows),
+                children.parameters,
+                has_aux=True,
             )
             probabilities = jax.nn.softmax(logits)
             wanted = jax.nn.one_hot(labels, logits.shape[-1])
@@ -236,12 +238,14 @@ class ChildProgram:
             )
             finite = children.finite & jnp.isfinite(logits).all((1, 2))
             right = ((logits.argmax(-1) == labels) * weights).sum(1)
-            return children._replace(finite=finite), correct + jnp.where(training, 0.0, right)
+            correct += jnp.where(training, 0.0, right)
+            return children._replace(finite=finite), correct, rows
 
         evaluations = data.valid_images.shape[0] // self.batch_size
         total = control.steps + jnp.where(control.evaluate, evaluations, 0)
         correct = jnp.zeros(self.supernet.room.children)
-        children, correct = lax.fori_loop(0, total, step, (children, correct))
+        start = (children, correct, self.supernet.rows(local))
+        children, correct, _ = lax.fori_loop(0, total, step, start)
         finite = children.finite
         if shards > 1:
             correct = lax.psum(correct, "data")
@@ -264,13 +268,8 @@ def make_child_program(
     layers = LayerConfig(dtype=dtype, track_statistics=False, batch_last=platform == "tpu")
     together = config.mesh.children_per_device
     room = Room(together, config.mesh.chunk or min(MOST_CALLS, max(together // CHILDREN_A_CALL, 1)))
-    supernet = (
-        OneChild(macro, config.num_blocks, layers)
-        if room == Room()
-        else Supernet(macro, config.num_blocks, layers, room)
-    )
     return ChildProgram(
-        supernet=supernet,
+        supernet=Supernet(macro, config.num_blocks, layers, room),
         batch_size=child.batch_size,
         learning_rate=child.learning_rate,
         momentum=child.momentum,

@@ -29,7 +29,7 @@ from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import deal, share
 from nasnet_jax.search.moving import Mover, place, rows_of
 from nasnet_jax.space import Architecture, cost
-from nasnet_jax.supernet import Launch, OneChild, Parameters, Room, Supernet
+from nasnet_jax.supernet import Launch, Parameters, Room, Supernet
 
 
 def make_mesh(arch: int, data: int) -> Mesh:
@@ -151,17 +151,14 @@ class ChildTrainer:
         self.device_seconds = 0.0
 
     @property
-    def supernet(self) -> Supernet | OneChild:
+    def supernet(self) -> Supernet:
         """What all children are parts of."""
         return self._program.supernet
 
     @functools.cached_property
-    def solo(self) -> Supernet | OneChild:
+    def solo(self) -> Supernet:
         """The same with room for one child."""
-        supernet = self.supernet
-        if isinstance(supernet, OneChild):
-            return supernet
-        return dataclasses.replace(supernet, room=Room())
+        return dataclasses.replace(self.supernet, room=Room())
 
     @property
     def training_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

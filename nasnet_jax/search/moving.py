@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.search.child_program import Children
 from nasnet_jax.search.child_result import PausedChild
 from nasnet_jax.space import Architecture
-from nasnet_jax.supernet import Launch, OneChild, Parameters, Supernet, places_alone
+from nasnet_jax.supernet import Launch, Parameters, Supernet, places_alone
 
 ALIGNMENT = 64
 """Bytes, of XLA:CPU's buffers."""
@@ -48,7 +48,7 @@ class Mover:
     Only these leave the devices. A child's place is data, so that each direction is compiled once.
     """
 
-    def __init__(self, mesh: Mesh, solo: Supernet | OneChild) -> None:
+    def __init__(self, mesh: Mesh, solo: Supernet) -> None:
         """Compiles nothing.
 
         Args:
@@ -92,7 +92,11 @@ class Mover:
 
 
 def _take(parameters: Parameters, device: jax.Array, child: jax.Array, stages: Any) -> Parameters:
-    found = jax.tree.map(lambda leaf, numbers: leaf[device][numbers], parameters.stages, stages)
+    def rows(leaf: jax.Array, numbers: jax.Array) -> jax.Array:
+        used = (numbers >= 0).reshape(-1, *[1] * (leaf.ndim - 2))
+        return jnp.where(used, leaf[device][numbers], 0.0)
+
+    found = jax.tree.map(rows, parameters.stages, stages)
     return Parameters(parameters.fixed[device, child][None], found)
 
 

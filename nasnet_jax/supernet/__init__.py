@@ -11,19 +11,16 @@ In the order of the paper:
 - `stage`: the loop over the chunks of cells of one size;
 - `network`: `Supernet`, the whole network; `weights`: how its parameters start, and whose they are;
 - `launch`: what the host prepares for the children of a device;
-- `extraction`: a child as a static network;
-- `one_child`: the same for one child a device, by another program.
+- `extraction`: a child as a static network.
 """
 
 from nasnet_jax.supernet.extraction import extract_network, places_alone
 from nasnet_jax.supernet.launch import Launch, Room
 from nasnet_jax.supernet.network import Parameters, Supernet, Tapes
-from nasnet_jax.supernet.one_child import OneChild
 from nasnet_jax.supernet.weights import clip_by_child_norm
 
 __all__ = [
     "Launch",
-    "OneChild",
     "Parameters",
     "Room",
     "Supernet",

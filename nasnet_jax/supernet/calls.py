@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from nasnet_jax.space import Architecture, Cell
+from nasnet_jax.space import OPERATIONS, Architecture, Cell
 from nasnet_jax.supernet.kinds import (
     FACTORIZED_REDUCTION,
     NORMALIZED_SUM,
@@ -76,19 +76,17 @@ class Stage:
     Attributes:
       num_cells: of all.
       num_blocks: B.
-      kinds: of the calls that keep the size.
-      halving: kinds of those that halve it; None where there is no reduction cell.
+      kinds: of the calls.
     """
 
     num_cells: int
     num_blocks: int
     kinds: Kinds
-    halving: Kinds | None
 
     @property
     def reduces(self) -> bool:
         """Whether the first cell is a reduction cell."""
-        return self.halving is not None
+        return self.kinds.reduces
 
     def given(self, child: int, which: int) -> State:
         """What the stage is given: hidden state 0 or 1 of the first cell, or 2: state 1 of the second.
@@ -115,9 +113,42 @@ def stage_calls(stage: Stage, architectures: Sequence[Architecture]) -> StageCal
     return found
 
 
-def most_calls(stage: Stage) -> int:
-    """No child has more calls in a stage, but for those that halve the size."""
-    return stage.num_cells * len(list(_cell_places(stage, 0)))
+class Size(NamedTuple):
+    """Of calls: how many they are, and how many rows of kernels they have."""
+
+    calls: int
+    rows: int
+
+
+def most(stage: Stage) -> Size:
+    """What the calls of no child exceed in a stage."""
+    kinds = stage.kinds
+
+    def size(*numbers: int) -> Size:
+        return Size(len(numbers), sum(kinds.all[number].rows for number in numbers))
+
+    def largest(sizes: Iterable[Size]) -> Size:
+        return Size(*map(max, zip(*sizes, strict=True)))
+
+    def total(*parts: tuple[int, Size]) -> Size:
+        return Size(*(sum(count * one[i] for count, one in parts) for i in range(2)))
+
+    keeping = largest(size(*calls_of(kinds, name, halves=False)) for name in OPERATIONS)
+    combine = size(kinds.number(PROJECTION))
+    cell = total((2 * stage.num_blocks, keeping), (stage.num_blocks, combine))
+    parts = _most_parts(stage)
+    project = Size(2 * parts - 1, parts * combine.rows)
+    # The second cell projects one cell's output, those behind it two.
+    projections = max(2 * stage.num_cells - 3, 0)
+    cells = total((stage.num_cells, cell), (projections, project))
+    if not stage.reduces:
+        return cells
+    # A reduction cell in the place of one of them.
+    halving = largest(size(*calls_of(kinds, name, halves=True)) for name in OPERATIONS)
+    either, output = largest((keeping, halving)), size(kinds.number(FACTORIZED_REDUCTION))
+    return total(
+        (1, cells), (-2 * stage.num_blocks, keeping), (2 * stage.num_blocks, either), (2, output)
+    )
 
 
 class _Caller:
@@ -169,11 +200,10 @@ class _Caller:
     ) -> State:
         """What an operation makes of a hidden state."""
         x, (number, block, side) = states[state], place
+        calls = calls_of(self.kinds, name, halves=halves)
         if halves:
-            assert self.stage.halving is not None
-            (kind,) = calls_of(self.stage.halving, name, halves=True)
-            x = self.halve(kind, state, ("operation", block, side))
-        for layer, kind in enumerate(calls_of(self.kinds, name, halves=halves)):
+            x = self.halve(calls.pop(0), state, ("operation", block, side))
+        for layer, kind in enumerate(calls):
             x = self.call(kind, [x], ("operation", number, block, side, layer))
         return x
 
@@ -199,8 +229,7 @@ class _Caller:
         return len(self.found.calls) - 1
 
     def halve(self, kind: int | str, which: int, place: Place) -> State:
-        assert self.stage.halving is not None
-        number = kind if isinstance(kind, int) else self.stage.halving.number(kind)
+        number = kind if isinstance(kind, int) else self.kinds.number(kind)
         reads = (~(2 * self.child + which),)
         self.found.halving.append(Call(number, reads, self.child, place))
         return self.stage.halved(len(self.found.halving) - 1, self.num_children)
@@ -211,15 +240,17 @@ class _Caller:
 
 def places(stage: Stage) -> dict[Place, int]:
     """All places of weights that a child can have in a stage, with their numbers."""
-    all_places = (place for cell in range(stage.num_cells) for place in _cell_places(stage, cell))
-    return {place: number for number, place in enumerate(all_places)}
+    found = [place for cell in range(stage.num_cells) for place in _cell_places(stage, cell)]
+    if stage.reduces:
+        blocks = range(stage.num_blocks)
+        found += [("operation", block, side) for block in blocks for side in range(2)]
+        found += [("output", 0), ("output", 1)]
+    return {place: number for number, place in enumerate(found)}
 
 
-def halving_places(stage: Stage) -> dict[Place, int]:
-    """The same of the calls that halve the size."""
-    blocks = range(stage.num_blocks)
-    found = [("operation", block, side) for block in blocks for side in range(2)]
-    return {place: i for i, place in enumerate([*found, ("output", 0), ("output", 1)])}
+def _most_parts(stage: Stage) -> int:
+    """Pairs of states that an output concatenates, at most: the first block reads one of them all."""
+    return math.ceil((stage.num_blocks + 1) / 2)
 
 
 def _cell_places(stage: Stage, cell: int) -> Iterator[Place]:
@@ -229,9 +260,8 @@ def _cell_places(stage: Stage, cell: int) -> Iterator[Place]:
             for layer in range(stage.kinds.most_layers):
                 yield "operation", cell, block, side, layer
         yield "combine", cell, block
-    parts = math.ceil((stage.num_blocks + 2) / 2)
     for which in range(2):
-        for part in range(parts):
+        for part in range(_most_parts(stage)):
             yield "input", cell, which, part
-        for part in range(1, parts):
+        for part in range(1, _most_parts(stage)):
             yield "sum", cell, which, part

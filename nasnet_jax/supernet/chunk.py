@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,15 +11,18 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasnet_jax.nn.batch_axis import images, keep
-from nasnet_jax.supernet.kinds import Kind, Kinds
+from nasnet_jax.nn.layers import LayerConfig
+from nasnet_jax.supernet.kinds import Kind
 from nasnet_jax.supernet.rows import (
     Rows,
     each,
     gather,
-    gradient_means,
+    no_norm_gradient,
+    norm_gradient,
     normalized,
     normalized_gradient,
     put,
+    scaled,
     scatter_add,
     statistics,
     take,
@@ -31,11 +35,13 @@ class Reader(NamedTuple):
 
     Attributes:
       kinds: of the tape.
+      config: what all layers have in common.
       tape: as `nasnet_jax.supernet.tape` lays it out.
-      weights: of its calls.
+      weights: of the stage's calls.
     """
 
-    kinds: Kinds
+    kinds: tuple[Kind, ...]
+    config: LayerConfig
     tape: Tape
     weights: Weights
 
@@ -68,27 +74,30 @@ def run_chunk(reader: Reader, number: jax.Array, sources: jax.Array, rows: Rows)
       sources: the values that it reads.
       rows: where it writes.
     """
-    kinds, tape, weights = reader
+    kinds, config, tape, weights = reader
     kind, row = tape.kind[number], tape.row[number]
     norms = take(weights.norms, tape.call[number], reader.size)
     made = lax.switch(
         kind,
-        [_branch(reader, one) for one in kinds.all],
+        [_branch(reader, one) for one in kinds],
         sources,
         tape.reads[number],
         weights.kernels,
         tape.kernel[number],
         norms[:, :-1],
     )
-    normalizes, norm = _normalizes(kinds, kind), norms[:, -1]
-    unit = jnp.array([0.0, 1.0], norm.dtype)[:, None]
-    found = _if(
-        reader,
-        normalizes,
-        lambda: statistics(kinds.config, made),
-        lambda: jnp.broadcast_to(unit, norm.shape),
-    )
-    values = normalized(kinds.config, made, found, _norm(normalizes, norm))
+    unit = jnp.array([0.0, 1.0], norms.dtype)[:, None]
+
+    def normalizing() -> tuple[jax.Array, jax.Array]:
+        found = statistics(config, made)
+        return found, scaled(found, norms[:, -1])
+
+    def not_normalizing() -> tuple[jax.Array, jax.Array]:
+        found = jnp.broadcast_to(unit, norms[:, -1].shape)
+        return found, found[:, ::-1]
+
+    found, norm = _if(reader, _normalizes(kinds, kind), normalizing, not_normalizing)
+    values = normalized(config, made, found, norm)
     return Rows(*(put(*both, row) for both in zip(rows, (values, made, found), strict=True)))
 
 
@@ -104,25 +113,21 @@ def run_chunk_gradient(
       rows: with what it has made.
       g: with the cotangents of what it has made.
     """
-    kinds, tape, weights = reader
+    kinds, config, tape, weights = reader
     kind, row, size = tape.kind[number], tape.row[number], reader.size
     reads, norms = tape.reads[number], take(weights.norms, tape.call[number], size)
-    normalizes, scale = (
-        _normalizes(kinds, kind),
-        _norm(_normalizes(kinds, kind), norms[:, -1])[:, 0],
-    )
     made, found = take(rows.made, row, size), take(rows.statistics, row, size)
     g_values = take(g.sources if g.rows is None else g.rows, row, size)
-    means = _if(
+    norm = _if(
         reader,
-        normalizes,
-        lambda: gradient_means(kinds.config, made, found, g_values),
-        lambda: jnp.zeros_like(found),
+        _normalizes(kinds, kind),
+        lambda: norm_gradient(config, made, found, norms[:, -1, 0], g_values),
+        lambda: no_norm_gradient(found),
     )
-    g_made = normalized_gradient(kinds.config, made, found, scale, means, g_values)
+    g_made = normalized_gradient(config, made, norm, g_values)
     g_first, g_second, g_kernels, g_inside = lax.switch(
         kind,
-        [_gradient_branch(reader, one) for one in kinds.all],
+        [_gradient_branch(reader, one) for one in kinds],
         g_made,
         sources,
         reads,
@@ -131,13 +136,14 @@ def run_chunk_gradient(
         norms[:, :-1],
     )
     pixels = made[0].size // found.shape[-1]
-    g_norms = jnp.concatenate((g_inside, pixels * means[:, None]), 1)
+    g_norm = pixels * jnp.stack((norm.mean_product, norm.mean_g), 1)
+    g_norms = jnp.concatenate((g_inside, g_norm[:, None]), 1)
     g_weights = Weights(
         put(g.weights.kernels, g_kernels, tape.kernel[number]),
         put(g.weights.norms, g_norms, tape.call[number]),
     )
     g_sources = scatter_add(g.sources, reads[:, 0], g_first)
-    if any(one.reads > 1 for one in kinds.all):
+    if any(one.reads > 1 for one in kinds):
         g_sources = _second_side(reader, kind, g_sources, reads[:, 1], g_second)
     return Cotangents(g_sources, g.rows, g_weights)
 
@@ -159,7 +165,7 @@ def _gradient_branch(reader: Reader, kind: Kind) -> Callable:
         used = _kernels(kind, kernels, start, size)
         _, vjp = jax.vjp(_before_norm(reader, kind), used, inside, *inputs)
         g_kernels, g_inside, *g_inputs = vjp(g)
-        room = size * (reader.kinds.rows - kind.rows)
+        room = size * (max(one.rows for one in reader.kinds) - kind.rows)
         g_kernels = jnp.pad(g_kernels.reshape(-1, kernels.shape[-1]), ((0, room), (0, 0)))
         second = g_inputs[1] if kind.reads > 1 else jnp.zeros_like(g_inputs[0])
         return g_inputs[0], second, g_kernels, g_inside
@@ -169,7 +175,7 @@ def _gradient_branch(reader: Reader, kind: Kind) -> Callable:
 
 def _before_norm(reader: Reader, kind: Kind) -> Callable:
     """What a chunk's calls make, of `[s, rows, F]`, `[s, inside, 2, F]` and states as rows are kept."""
-    config = reader.kinds.config
+    config = reader.config
 
     def of_all(kernels: jax.Array, inside: jax.Array, *inputs: jax.Array) -> jax.Array:
         in_order = tuple(images(config, x) for x in inputs)
@@ -185,25 +191,23 @@ def _second_side(
     if reader.size > 1:
         return scatter_add(g, numbers, values)
     # A loop of none or one, which works in place.
-    second = jnp.asarray([one.reads - 1 for one in reader.kinds.all])[kind]
+    second = jnp.asarray([one.reads - 1 for one in reader.kinds])[kind]
     return lax.fori_loop(0, second, lambda _, g: scatter_add(g, numbers, values), g)
 
 
-def _normalizes(kinds: Kinds, kind: jax.Array) -> jax.Array:
-    return jnp.asarray([one.normalizes for one in kinds.all])[kind]
-
-
-def _norm(normalizes: jax.Array, norm: jax.Array) -> jax.Array:
-    """Scale and offset `[s, 2, F]`; 1 and 0 where nothing is normalized."""
-    return jnp.where(normalizes, norm, jnp.array([1.0, 0.0], norm.dtype)[:, None])
+def _normalizes(kinds: Sequence[Kind], kind: jax.Array) -> jax.Array:
+    return jnp.asarray([one.normalizes for one in kinds])[kind]
 
 
 def _if(
     reader: Reader, condition: jax.Array, true: Callable[[], Any], false: Callable[[], Any]
 ) -> Any:
-    """One of both; of many calls both are computed, since asking would make a GPU wait for the host."""
+    """One of both; of many calls both are computed, since asking would make a GPU wait for the host.
+
+    What `lax.cond` returns is in memory; XLA:CPU would compute it again for every pixel that it enters.
+    """
     if reader.size > 1:
-        return jnp.where(condition, true(), false())
+        return jax.tree.map(functools.partial(jnp.where, condition), true(), false())
     return lax.cond(condition, true, false)
 
 

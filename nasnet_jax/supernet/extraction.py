@@ -11,16 +11,14 @@ from flax import nnx
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.space import STEM, Architecture, MacroCell
 from nasnet_jax.supernet.calls import Place, Stage
-from nasnet_jax.supernet.kinds import Kinds, LayerWeights
-from nasnet_jax.supernet.launch import Launch, Locations
+from nasnet_jax.supernet.kinds import LayerWeights
+from nasnet_jax.supernet.launch import Launch
 from nasnet_jax.supernet.network import Parameters, Supernet
-from nasnet_jax.supernet.one_child import OneChild
-from nasnet_jax.supernet.stage import StageWeights
-from nasnet_jax.supernet.tape import Location, Owners, Weights
+from nasnet_jax.supernet.tape import Location, Locations, Weights
 
 
 def extract_network(
-    supernet: Supernet | OneChild,
+    supernet: Supernet,
     architecture: Architecture,
     parameters: Parameters,
     launch: Launch,
@@ -38,8 +36,6 @@ def extract_network(
     Returns:
       `NASNet(architecture, supernet.macro)` with the child's parameters, of which each number is one.
     """
-    if isinstance(supernet, OneChild):
-        return supernet.extract(architecture, parameters)
     network = nnx.eval_shape(
         lambda: NASNet(architecture, supernet.macro, config=supernet.config, rngs=nnx.Rngs(0))
     )
@@ -51,7 +47,7 @@ def extract_network(
     cells = list(zip(supernet.macro.cells, network.cells, strict=True))
     for number, stage in enumerate(supernet.stages):
         weights, modules = parameters.stages[number], fixed[f"stage_{number}"]
-        calls = _Calls(stage, weights.calls, launch.calls[number], child)
+        calls = _Calls(stage, weights, launch.locations[number], child)
         for index in range(stage.num_cells):
             place, module = cells.pop(0)
             sources = (place.current, place.previous)
@@ -62,18 +58,17 @@ def extract_network(
                     nnx.update(target, kept.rows(modules["previous"], sources[which]))
                 else:
                     calls.update_input(target, index, which)
-            halving = None
-            if index == 0 and stage.halving is not None:
-                halving = _Calls(stage, weights.halving, launch.halving[number], child)
+            reduces = index == 0 and stage.reduces
+            if reduces:
                 for which, adapter in enumerate((module.output_0, module.output_1)):
                     if adapter is not None:
-                        halving.update([adapter], ("output", which))
+                        calls.update([adapter], ("output", which))
             for b, block in enumerate(module.blocks):
                 for side, operation in enumerate((block.left, block.right)):
                     layers = list(operation.layers)
-                    if halving is not None and block.inputs[side] < 2:
+                    if reduces and block.inputs[side] < 2:
                         strided = next(i for i, layer in enumerate(layers) if layer.stride > 1)
-                        halving.update(layers[: strided + 1], ("operation", b, side))
+                        calls.update(layers[: strided + 1], ("operation", b, side))
                         layers = layers[strided + 1 :]
                     for layer, behind in enumerate(layers):
                         calls.update([behind], ("operation", index, b, side, layer))
@@ -83,8 +78,8 @@ def extract_network(
 
 
 def places_alone(
-    supernet: Supernet | OneChild, architecture: Architecture, launch: Launch, child: int
-) -> tuple[StageWeights, ...]:
+    supernet: Supernet, architecture: Architecture, launch: Launch, child: int
+) -> tuple[Weights, ...]:
     """Where a child's weights lie in a launch, in the order in which they lie where it is alone.
 
     Args:
@@ -97,35 +92,17 @@ def places_alone(
       For each stage, as `supernet.shapes` has it, the number of each row of kernels, int32 `[rows]`, and
       of each call's norms, int32 `[calls]`, in the launch; -1 for what is nobody's.
     """
-    if isinstance(supernet, OneChild):
-        return ()
-    solo = supernet.launch([architecture])
-
-    def on_tape(
-        kinds: Kinds, shapes: Weights, owners: Owners, here: Locations, there: Locations
-    ) -> Weights:
-        kernels, norms = (np.full(leaf.shape[0], -1, np.int32) for leaf in shapes)
-        for (_, place), (call, row) in here.items():
-            found, rows = there[child, place], kinds.all[owners.kind[call]].rows
-            kernels[row : row + rows] = np.arange(found.kernel, found.kernel + rows)
-            norms[call] = found.call
-        return Weights(kernels, norms)
-
-    stages = []
+    solo, stages = supernet.launch([architecture]), []
     for number, stage in enumerate(supernet.stages):
-        tape, shapes, halving = solo.tapes[number], supernet.shapes.stages[number], None
-        if stage.halving is not None:
-            halving = on_tape(
-                stage.halving,
-                shapes.halving,
-                tape.halving.owners,
-                solo.halving[number],
-                launch.halving[number],
-            )
-        calls = on_tape(
-            stage.kinds, shapes.calls, tape.calls.owners, solo.calls[number], launch.calls[number]
+        kernels, norms = (
+            np.full(leaf.shape[0], -1, np.int32) for leaf in supernet.shapes.stages[number]
         )
-        stages.append(StageWeights(halving, calls))
+        for (_, place), (call, row) in solo.locations[number].items():
+            there = launch.locations[number][child, place]
+            rows = stage.kinds.all[solo.tapes[number].owners.kind[call]].rows
+            kernels[row : row + rows] = np.arange(there.kernel, there.kernel + rows)
+            norms[call] = there.call
+        stages.append(Weights(kernels, norms))
     return tuple(stages)
 
 

@@ -121,17 +121,27 @@ class Kinds(NamedTuple):
     Attributes:
       features: F of its cells.
       config: what all layers have in common.
-      halving: whether these are the kinds that halve the size, and no others.
+      reduces: whether there are kinds that halve the size.
     """
 
     features: int
     config: LayerConfig
-    halving: bool
+    reduces: bool
+
+    @property
+    def keeping(self) -> tuple[Kind, ...]:
+        """Those that keep the size."""
+        return _keeping(self)
+
+    @property
+    def halving(self) -> tuple[Kind, ...]:
+        """Those that halve it."""
+        return _halving(self) if self.reduces else ()
 
     @property
     def all(self) -> tuple[Kind, ...]:
         """The kinds, in the order of their numbers."""
-        return _all(self)
+        return self.keeping + self.halving
 
     def number(self, name: Hashable) -> int:
         """Of the kind with this name."""
@@ -140,7 +150,7 @@ class Kinds(NamedTuple):
     @property
     def inside(self) -> int:
         """Normalizations inside a kind, at most."""
-        return max(len(row) for row in _rows(self).values()) - 1
+        return max(map(len, _rows_by_name(self).values())) - 1
 
     @property
     def rows(self) -> int:
@@ -164,15 +174,14 @@ def calls_of(kinds: Kinds, name: str, *, halves: bool) -> list[int]:
     """The numbers of the kinds that an operation calls, one after the other.
 
     Args:
-      kinds: of the stage: those that halve the size, or the others.
+      kinds: of the stage.
       name: of the operation.
-      halves: whether the operation halves the size.
+      halves: whether the operation halves the size, with its first call.
     """
     row = _row(kinds.features, kinds.config, name, 2 if halves else 1)
-    halving, behind = row[: _halving(row)], row[_halving(row) :]
-    if kinds.halving:
-        return [kinds.number(_name(halving))] if halving else []
-    return [kinds.number(layer.kind) for layer in behind]
+    first, behind = row[: _up_to_halving(row)], row[_up_to_halving(row) :]
+    halving = [kinds.number(_name(first))] if first else []
+    return halving + [kinds.number(layer.kind) for layer in behind]
 
 
 @functools.cache
@@ -185,7 +194,7 @@ def _row(features: int, config: LayerConfig, name: str, stride: int) -> tuple[La
     return tuple(nnx.eval_shape(make).layers)
 
 
-def _halving(row: Sequence[Layer]) -> int:
+def _up_to_halving(row: Sequence[Layer]) -> int:
     """How many layers there are up to the one that halves the size; 0 if none does."""
     strided = [number for number, layer in enumerate(row) if layer.stride > 1]
     return strided[0] + 1 if strided else 0
@@ -214,49 +223,40 @@ def _numbers(kinds: Kinds) -> dict[Hashable, int]:
 
 
 @functools.cache
-def _rows(kinds: Kinds) -> dict[Hashable, tuple[Layer, ...]]:
-    """By name, the layers that one call runs: all up to the one that halves, or one."""
-    features, config, _ = kinds
-    if kinds.halving:
-        rows = [_row(features, config, name, 2) for name in OPERATIONS]
-        halving = [row[: _halving(row)] for row in rows]
-        return {_name(row): row for row in halving if row}
+def _keeping_rows(kinds: Kinds) -> dict[Hashable, tuple[Layer, ...]]:
+    """By name, the layers that one call runs: one."""
     found: dict[Hashable, tuple[Layer, ...]] = {}
     for stride in (1, 2):
         for name in OPERATIONS:
-            row = _row(features, config, name, stride)
-            for layer in row[_halving(row) :]:
+            row = _row(kinds.features, kinds.config, name, stride)
+            for layer in row[_up_to_halving(row) :]:
                 found.setdefault(layer.kind, (layer,))
     return found
 
 
 @functools.cache
-def weights_of(kinds: Kinds, name: Hashable) -> tuple[LayerWeights, ...]:
-    """How the kernels of a call's layers lie, one layer behind the other."""
-    features, config, _ = kinds
-    if name == FACTORIZED_REDUCTION:
-        row: Sequence[Any] = [
-            nnx.eval_shape(
-                lambda: FactorizedReduction(features, features, config=config, rngs=nnx.Rngs(0))
-            )
-        ]
-    else:
-        row = _rows(kinds)[name]
-    return tuple(LayerWeights(layer, features) for layer in row)
+def _halving_rows(kinds: Kinds) -> dict[Hashable, tuple[Any, ...]]:
+    """By name, the layers that a call which halves the size runs: all up to the one that does."""
+    features, config, reduces = kinds
+    if not reduces:
+        return {}
+    rows = [_row(features, config, name, 2) for name in OPERATIONS]
+    halving = [row[: _up_to_halving(row)] for row in rows]
+    reduction = nnx.eval_shape(
+        lambda: FactorizedReduction(features, features, config=config, rngs=nnx.Rngs(0))
+    )
+    return {_name(row): row for row in halving if row} | {FACTORIZED_REDUCTION: (reduction,)}
+
+
+def _rows_by_name(kinds: Kinds) -> dict[Hashable, tuple[Any, ...]]:
+    return _keeping_rows(kinds) | _halving_rows(kinds)
 
 
 @functools.cache
-def _all(kinds: Kinds) -> tuple[Kind, ...]:
-    found = [
-        _layer_kind(name, row[-1].norm is not None, weights_of(kinds, name))
-        for name, row in _rows(kinds).items()
-    ]
-    if kinds.halving:
-        reduction = weights_of(kinds, FACTORIZED_REDUCTION)
-        return (*found, _layer_kind(FACTORIZED_REDUCTION, True, reduction))
+def _keeping(kinds: Kinds) -> tuple[Kind, ...]:
     projects = (Part(2 * kinds.features, kernel_deviation((1, 1, 1, kinds.features))),)
     return (
-        *found,
+        *(_layer_kind(name, row, kinds.features) for name, row in _keeping_rows(kinds).items()),
         Kind(SUM, 2, False, (), _add),
         Kind(NORMALIZED_SUM, 2, True, (), _add),
         Kind(PROJECTION, 2, True, projects, _project),
@@ -264,7 +264,14 @@ def _all(kinds: Kinds) -> tuple[Kind, ...]:
     )
 
 
-def _layer_kind(name: Hashable, normalizes: bool, weights: Sequence[LayerWeights]) -> Kind:
+@functools.cache
+def _halving(kinds: Kinds) -> tuple[Kind, ...]:
+    rows = _halving_rows(kinds)
+    return tuple(_layer_kind(name, row, kinds.features) for name, row in rows.items())
+
+
+def _layer_kind(name: Hashable, row: Sequence[Any], features: int) -> Kind:
+    weights = [LayerWeights(layer, features) for layer in row]
     parts = tuple(part for one in weights for part in one.parts)
 
     def before_norm(kernels: jax.Array, norms: jax.Array, x: jax.Array) -> jax.Array:
@@ -274,7 +281,7 @@ def _layer_kind(name: Hashable, normalizes: bool, weights: Sequence[LayerWeights
             row += one.rows
         return weights[-1].layer(kernels[row:]).before_norm(x)
 
-    return Kind(name, 1, normalizes, parts, before_norm)
+    return Kind(name, 1, row[-1].norm is not None, parts, before_norm)
 
 
 def _add(kernels: jax.Array, norms: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:

@@ -8,21 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasnet_jax.space import OPERATIONS, Architecture
-from nasnet_jax.supernet.calls import (
-    Place,
-    Stage,
-    StageCalls,
-    halving_places,
-    most_calls,
-    places,
-    stage_calls,
-)
-from nasnet_jax.supernet.kinds import PROJECTION, Kinds, calls_of
+from nasnet_jax.space import Architecture
+from nasnet_jax.supernet.calls import Call, Size, Stage, StageCalls, most, places, stage_calls
+from nasnet_jax.supernet.schedule import Chunk, schedule
 from nasnet_jax.supernet.stage import StageTape
-from nasnet_jax.supernet.tape import Capacity, Location, make_tape
-
-Locations = Mapping[tuple[int, Place], Location]
+from nasnet_jax.supernet.tape import Location, Locations, lay_out, locations, owners
 
 
 class Launch(NamedTuple):
@@ -30,13 +20,11 @@ class Launch(NamedTuple):
 
     Attributes:
       tapes: of the stages, `StageTape` of NumPy.
-      halving: where the weights of the calls that halve the size lie, for each stage.
-      calls: the same of all other calls.
+      locations: where the children's weights lie, for each stage.
     """
 
     tapes: Any
-    halving: tuple[Locations, ...]
-    calls: tuple[Locations, ...]
+    locations: tuple[Locations, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,36 +45,24 @@ def make_launch(
 ) -> Launch:
     """Schedules the calls of children, at most `room.children` of them, in all stages."""
     assert len(architectures) <= room.children
-    made = [_stage(stage, architectures, room) for stage in stages]
-    tapes, halving, calls = zip(*made, strict=True)
-    return Launch(tapes, halving, calls)
+    tapes, places = zip(*(_stage(stage, architectures, room) for stage in stages), strict=True)
+    return Launch(tapes, places)
 
 
-def capacity(stage: Stage, room: Room) -> Capacity:
-    """Of the tape of the calls that keep the size, whatever the children are."""
-    operation = max(
-        sum(stage.kinds.all[kind].rows for kind in calls_of(stage.kinds, name, halves=halves))
-        for name in OPERATIONS
-        for halves in (False, True)
-    )
-    pair = stage.kinds.all[stage.kinds.number(PROJECTION)].rows
-    parts = -(-(stage.num_blocks + 2) // 2)
-    cell = stage.num_blocks * (2 * operation + pair) + 2 * parts * pair
-    return _with_a_chunk(stage.kinds, most_calls(stage), stage.num_cells * cell, room)
+def capacity(stage: Stage, room: Room) -> Size:
+    """Calls, and rows of kernels, that there is room for whatever the children are.
+
+    Behind them there is a chunk's, which the last one may write over.
+    """
+    calls, rows = most(stage)
+    largest = max(kind.rows for kind in stage.kinds.all)
+    return Size(room.children * calls + room.chunk, room.children * rows + room.chunk * largest)
 
 
-def halving_capacity(stage: Stage, room: Room) -> Capacity:
-    """Of the tape of those that halve it."""
-    assert stage.halving is not None
-    calls = len(halving_places(stage))
-    return _with_a_chunk(stage.halving, calls, calls * stage.halving.rows, room)
-
-
-def _with_a_chunk(kinds: Kinds, calls: int, rows: int, room: Room) -> Capacity:
-    """Of that much for each child, and a chunk's behind it, which the last one may write over."""
-    return Capacity(
-        room.children * calls + room.chunk, room.children * rows + room.chunk * kinds.rows
-    )
+def num_rows(stage: Stage, room: Room) -> int:
+    """Of a stage: zeros for a chunk, what it is given, and all that its calls make, in this order."""
+    given = room.children * len(given_states(stage))
+    return room.chunk + given + capacity(stage, room).calls
 
 
 def given_states(stage: Stage) -> tuple[int, ...]:
@@ -97,32 +73,42 @@ def given_states(stage: Stage) -> tuple[int, ...]:
 
 def _stage(
     stage: Stage, architectures: Sequence[Architecture], room: Room
-) -> tuple[StageTape, Locations, Locations]:
-    found = stage_calls(stage, architectures)
-    given = given_states(stage)
+) -> tuple[StageTape, Locations]:
+    found, kinds = stage_calls(stage, architectures), stage.kinds.all
+    given, most_calls = given_states(stage), capacity(stage, room).calls
     # Rows lie in this order: zeros, what is given, what halves the size, all other calls.
     rows = {
         stage.given(child, which): room.chunk + child * len(given) + number
         for child in range(len(architectures))
         for number, which in enumerate(given)
     }
-    first = room.chunk + room.children * len(given)
-    halving: Any = None
-    halving_locations: Locations = {}
-    if stage.halving is not None:
+    first_row = room.chunk + room.children * len(given)
+    chunks, halving_chunks = schedule(found.calls, room.chunk), schedule(found.halving, room.chunk)
+    # Weights lie in the opposite order.
+    behind = Location(len(found.calls), sum(kinds[call.kind].rows for call in found.calls))
+    halving, places_of = None, {}
+    if stage.reduces:
         inputs = {~i: room.chunk + i for i in range(2 * len(architectures))}
-        room_for = halving_capacity(stage, room)
-        halving, made, halving_locations = make_tape(
-            stage.halving, found.halving, inputs, first, halving_places(stage), room_for, room.chunk
+        halving, made = lay_out(
+            kinds, found.halving, halving_chunks, inputs, behind, first_row, most_calls, room.chunk
         )
+        places_of = locations(kinds, found.halving, halving_chunks, halving)
+        halving = halving._replace(kind=halving.kind - len(stage.kinds.keeping))
         rows |= {stage.halved(call, len(architectures)): row for call, row in made.items()}
-        first += room_for.calls
-    room_for = capacity(stage, room)
-    calls, made, locations = make_tape(
-        stage.kinds, found.calls, rows, first, places(stage), room_for, room.chunk
+        first_row += len(found.halving)
+    tape, made = lay_out(
+        kinds, found.calls, chunks, rows, Location(0, 0), first_row, most_calls, room.chunk
     )
-    outputs = _outputs(found, rows | made, first + room_for.calls, stage, room)
-    return StageTape(halving, calls, outputs), halving_locations, locations
+    places_of |= locations(kinds, found.calls, chunks, tape)
+    in_order = _backwards(found.calls, chunks) + _backwards(found.halving, halving_chunks)
+    whose = owners(kinds, in_order, places(stage), most_calls)
+    outputs = _outputs(found, rows | made, num_rows(stage, room), stage, room)
+    return StageTape(halving, tape, whose, outputs), places_of
+
+
+def _backwards(calls: Sequence[Call], chunks: Sequence[Chunk]) -> list[Call]:
+    """In the order in which weights lie."""
+    return [calls[number] for chunk in reversed(chunks) for number in chunk.calls]
 
 
 def _outputs(

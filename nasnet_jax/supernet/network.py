@@ -25,19 +25,18 @@ from nasnet_jax.nn.heads import Head
 from nasnet_jax.nn.initial import cut, draws, started
 from nasnet_jax.nn.layers import FactorizedReduction, LayerConfig, ReluConvNorm
 from nasnet_jax.space import Architecture, Macro
-from nasnet_jax.supernet.calls import Stage, halving_places, places
+from nasnet_jax.supernet.calls import Stage, places
 from nasnet_jax.supernet.kinds import Kinds
 from nasnet_jax.supernet.launch import (
-    Capacity,
     Launch,
     Room,
     capacity,
     given_states,
-    halving_capacity,
     make_launch,
+    num_rows,
 )
-from nasnet_jax.supernet.rows import each
-from nasnet_jax.supernet.stage import StageInputs, StageTape, StageWeights, run_stage
+from nasnet_jax.supernet.rows import Rows, each
+from nasnet_jax.supernet.stage import StageInputs, StageTape, run_stage
 from nasnet_jax.supernet.tape import Weights
 from nasnet_jax.supernet.weights import children, initial_weights
 
@@ -49,11 +48,11 @@ class Parameters(NamedTuple):
 
     Attributes:
       fixed: float32 `[children, number]`, those of the modules, a row for each child.
-      stages: those of the calls on the stages' tapes.
+      stages: those of the stages' calls.
     """
 
     fixed: Any
-    stages: tuple[StageWeights, ...]
+    stages: tuple[Weights, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +92,7 @@ class Supernet:
         return Stage(
             num_cells=self.macro.num_cells + reduces,
             num_blocks=self.num_blocks,
-            kinds=Kinds(features, self.config, halving=False),
-            halving=Kinds(features, self.config, halving=True) if reduces else None,
+            kinds=Kinds(features, self.config, reduces),
         )
 
     def launch(self, architectures: Sequence[Architecture]) -> Launch:
@@ -137,53 +135,30 @@ class Supernet:
         fixed = jax.ShapeDtypeStruct((self.room.children, number), jnp.float32)
         return Parameters(fixed, tuple(map(self._stage_shapes, self.stages)))
 
-    def _stage_shapes(self, stage: Stage) -> StageWeights:
-        def shapes(kinds: Kinds, room: Capacity) -> Weights:
-            norms = (room.calls, kinds.inside + 1, 2, kinds.features)
-            return Weights(
-                jax.ShapeDtypeStruct((room.rows, kinds.features), jnp.float32),
-                jax.ShapeDtypeStruct(norms, jnp.float32),
-            )
-
-        halving = stage.halving and shapes(stage.halving, halving_capacity(stage, self.room))
-        return StageWeights(halving, shapes(stage.kinds, capacity(stage, self.room)))
+    def _stage_shapes(self, stage: Stage) -> Weights:
+        kinds, room = stage.kinds, capacity(stage, self.room)
+        norms = (room.calls, kinds.inside + 1, 2, kinds.features)
+        return Weights(
+            jax.ShapeDtypeStruct((room.rows, kinds.features), jnp.float32),
+            jax.ShapeDtypeStruct(norms, jnp.float32),
+        )
 
     def init(self, key: jax.Array, tapes: Tapes) -> Parameters:
         """Initial parameters: a child's depend on the key and its architecture alone."""
-
-        def drawn(kinds: Kinds, number: int) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((number, kinds.rows, kinds.features), jnp.float32)
-
-        drawn_shapes = [
-            StageWeights(
-                stage.halving and drawn(stage.halving, len(halving_places(stage))),
-                drawn(stage.kinds, len(places(stage))),
+        drawn = [
+            jax.ShapeDtypeStruct(
+                (len(places(stage)), stage.kinds.rows, stage.kinds.features), jnp.float32
             )
             for stage in self.stages
         ]
-        fixed, stages = draws(key, (self.fixed_shapes, drawn_shapes))
+        fixed, numbers = draws(key, (self.fixed_shapes, drawn))
         vector, _ = ravel_pytree(started(fixed))
         rows = jnp.broadcast_to(vector, (self.room.children, len(vector)))
-        return Parameters(
-            rows,
-            tuple(
-                self._of_both(stage, tape, numbers, initial_weights)
-                for stage, tape, numbers in zip(self.stages, tapes, stages, strict=True)
-            ),
-        )
-
-    def _of_both(
-        self, stage: Stage, tape: StageTape, numbers: StageWeights, function: Callable[..., Weights]
-    ) -> StageWeights:
-        """Of the tapes of a stage: `function(kinds, owners, numbers, rows)`."""
-        shapes = self._stage_shapes(stage)
-        halving = stage.halving and function(
-            stage.halving, tape.halving.owners, numbers.halving, shapes.halving.kernels.shape[0]
-        )
-        calls = function(
-            stage.kinds, tape.calls.owners, numbers.calls, shapes.calls.kernels.shape[0]
-        )
-        return StageWeights(halving, calls)
+        stages = [
+            initial_weights(stage.kinds, tape.owners, of_stage, capacity(stage, self.room).rows)
+            for stage, tape, of_stage in zip(self.stages, tapes, numbers, strict=True)
+        ]
+        return Parameters(rows, tuple(stages))
 
     def kernels(self, parameters: Parameters, tapes: Tapes) -> Parameters:
         """The parameters with zeros in place of all that L2 does not decay, which is all but kernels."""
@@ -202,35 +177,64 @@ class Supernet:
 
     def owners(self, tapes: Tapes) -> Parameters:
         """Whose the parameters are: int32, the children's numbers along each array's leading axis."""
-        nothing = StageWeights(None, None)
         stages = [
-            self._of_both(
-                stage, tape, nothing, lambda kinds, owners, _, rows: children(kinds, owners, rows)
-            )
+            children(stage.kinds, tape.owners, capacity(stage, self.room).rows)
             for stage, tape in zip(self.stages, tapes, strict=True)
         ]
         return Parameters(jnp.arange(self.room.children), tuple(stages))
 
     # --- the function
 
-    def __call__(self, parameters: Parameters, tapes: Tapes, x: jax.Array) -> jax.Array:
-        """Logits `[children, batch, classes]` of images `x`, `[batch, height, width, channels]`.
+    def rows(self, batch: int, dtype: Any = jnp.float32) -> tuple[Rows, ...]:
+        """What the stages write into, for so many images of a type; zeros, which nothing reads."""
+        height, width = self.macro.image_height_width
+        dtype, found = self.config.dtype or dtype, []
+        for number, stage in enumerate(self.stages):
+            size = (-(-height // 2**number), -(-width // 2**number), stage.kinds.features)
+            image = (*size, batch) if self.config.batch_last else (batch, *size)
+            count = num_rows(stage, self.room)
+            norms = (count, 2, stage.kinds.features)
+            found.append(
+                Rows(
+                    values=jnp.zeros((count, *image), dtype),
+                    made=jnp.zeros((count, *image), dtype),
+                    statistics=jnp.zeros(norms, jnp.promote_types(dtype, jnp.float32)),
+                )
+            )
+        return tuple(found)
+
+    def __call__(
+        self, parameters: Parameters, tapes: Tapes, x: jax.Array, rows: tuple[Rows, ...]
+    ) -> tuple[jax.Array, tuple[Rows, ...]]:
+        """The function of all children.
 
         Batch normalization uses the statistics of the batch.
+
+        Args:
+          parameters: of the children.
+          tapes: of their launch.
+          x: images `[batch, height, width, channels]`.
+          rows: to write into, from `rows` or the call before.
+
+        Returns:
+          Logits `[children, batch, classes]`, and the rows.
         """
         fixed = self._each(lambda vector: cut(vector, self.fixed_shapes))(parameters.fixed)
         stem = self._each(lambda state: _module(self._stem, state)(x))(fixed["stem"])
-        current, previous = stem, stem
+        current, previous, written = stem, stem, []
         for number, stage in enumerate(self.stages):
             inputs = self._inputs(stage, fixed[f"stage_{number}"], current, previous)
-            kinds = (stage.halving, stage.kinds)
             # What is compiled tells of it: `nasnet_jax.planning.turns`.
             with jax.named_scope(f"stage_{number}"):
-                states = run_stage(kinds, parameters.stages[number], inputs, tapes[number])
+                states, of_stage = run_stage(
+                    stage.kinds, parameters.stages[number], inputs, tapes[number], rows[number]
+                )
+            written.append(of_stage)
             outputs = [_concatenate(images(self.config, of_cell)) for of_cell in states]
             current, previous = outputs[0], outputs[1] if len(outputs) > 1 else current
         pooled = nnx.relu(current).mean((2, 3))
-        return self._each(lambda state, x: _module(self._head, state)(x))(fixed["head"], pooled)
+        logits = self._each(lambda state, x: _module(self._head, state)(x))(fixed["head"], pooled)
+        return logits, tuple(written)
 
     def _inputs(
         self, stage: Stage, fixed: dict[str, Any], current: jax.Array, previous: jax.Array

@@ -44,58 +44,67 @@ def normalized(
       config: of all layers.
       made: `[s, batch, height, width, F]`.
       found: its statistics, `[s, 2, F]`.
-      norms: scale and offset, `[s, 2, F]`.
+      norms: as from `scaled`, `[s, 2, F]`.
     """
-    mean, inverse, scale, offset = (
-        beside(config, x[:, i]) for x in (found, norms) for i in range(2)
-    )
-    return ((made - mean) * (inverse * scale) + offset).astype(made.dtype)
+    mean, factor, offset = (beside(config, x) for x in (found[:, 0], norms[:, 0], norms[:, 1]))
+    return ((made - mean) * factor + offset).astype(made.dtype)
 
 
-def gradient_means(
-    config: LayerConfig, made: jax.Array, found: jax.Array, g: jax.Array
-) -> jax.Array:
-    """The two means that the gradient of normalization consists of, `[s, 2, F]`.
+def scaled(found: jax.Array, norms: jax.Array) -> jax.Array:
+    """Scale and offset, `[s, 2, F]`, with the scale over the standard deviation."""
+    return jnp.stack((found[:, 1] * norms[:, 0], norms[:, 1]), 1)
 
-    Times the number of pixels, they are the cotangents of scale and offset.
 
-    Args:
-      config: of all layers.
-      made: `[s, batch, height, width, F]`.
-      found: its statistics, `[s, 2, F]`.
-      g: the cotangents of what was normalized.
+class NormGradient(NamedTuple):
+    """What the gradient of a normalization is made of, `[s, F]` each; see `normalized_gradient`.
+
+    Attributes:
+      mean: of what was made.
+      factor: the scale over the standard deviation.
+      mean_g: the mean of the cotangents; times the number of pixels, that of the offset.
+      mean_product: that of their products with what was made, standardized; as much of the scale.
+      slope: `mean_product` over the standard deviation.
     """
-    wide = g.astype(found.dtype)
-    product = wide * _standardized(config, made, found)
-    return jnp.stack((_mean(config, product), _mean(config, wide)), 1)
+
+    mean: Any
+    factor: Any
+    mean_g: Any
+    mean_product: Any
+    slope: Any
 
 
-def normalized_gradient(
-    config: LayerConfig,
-    made: jax.Array,
-    found: jax.Array,
-    scale: jax.Array,
-    means: jax.Array,
-    g: jax.Array,
-) -> jax.Array:
-    """The cotangents of what was made, in closed form.
+def norm_gradient(
+    config: LayerConfig, made: jax.Array, found: jax.Array, scale: jax.Array, g: jax.Array
+) -> NormGradient:
+    """Reduces cotangents.
 
     Args:
       config: of all layers.
       made: `[s, batch, height, width, F]`.
       found: its statistics, `[s, 2, F]`.
       scale: `[s, F]`.
-      means: as from `gradient_means`; zeros where nothing is normalized.
       g: the cotangents of what was normalized.
     """
-    mean_product, mean_g = (beside(config, means[:, i]) for i in range(2))
-    factor = beside(config, found[:, 1] * scale)
-    centered = g - mean_g - _standardized(config, made, found) * mean_product
-    return (factor * centered).astype(g.dtype)
+    mean, inverse = found[:, 0], found[:, 1]
+    wide = g.astype(found.dtype)
+    mean_product = _mean(config, wide * (made - beside(config, mean))) * inverse
+    return NormGradient(
+        mean, inverse * scale, _mean(config, wide), mean_product, inverse * mean_product
+    )
 
 
-def _standardized(config: LayerConfig, made: jax.Array, found: jax.Array) -> jax.Array:
-    return (made - beside(config, found[:, 0])) * beside(config, found[:, 1])
+def no_norm_gradient(found: jax.Array) -> NormGradient:
+    """Of what is not normalized."""
+    zeros, ones = jnp.zeros_like(found[:, 0]), jnp.ones_like(found[:, 0])
+    return NormGradient(zeros, ones, zeros, zeros, zeros)
+
+
+def normalized_gradient(
+    config: LayerConfig, made: jax.Array, norm: NormGradient, g: jax.Array
+) -> jax.Array:
+    """The cotangents of what was made, in closed form, from those of what was normalized."""
+    mean, factor, mean_g, _, slope = (beside(config, x) for x in norm)
+    return (factor * (g - mean_g - (made - mean) * slope)).astype(g.dtype)
 
 
 def _mean(config: LayerConfig, x: jax.Array) -> jax.Array:

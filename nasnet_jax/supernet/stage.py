@@ -16,7 +16,7 @@ from jax import lax
 from nasnet_jax.supernet.chunk import Cotangents, Reader, run_chunk, run_chunk_gradient
 from nasnet_jax.supernet.kinds import Kinds
 from nasnet_jax.supernet.rows import Rows
-from nasnet_jax.supernet.tape import Tape
+from nasnet_jax.supernet.tape import Owners, Tape, Weights
 
 
 class StageTape(NamedTuple):
@@ -25,20 +25,15 @@ class StageTape(NamedTuple):
     Attributes:
       halving: the calls of reduction cells that halve the size; None in the first stage.
       calls: all others.
+      owners: whose the weights of both are.
       outputs: int32 `[1 or 2, children, B + 2]`: the rows of the last cell's hidden states, and of those
         of the cell before it; for a state that is not part of the output a number beyond all rows.
     """
 
     halving: Any
     calls: Tape
+    owners: Owners
     outputs: Any
-
-
-class StageWeights(NamedTuple):
-    """The `Weights` on both tapes, or something else of both."""
-
-    halving: Any
-    calls: Any
 
 
 class StageInputs(NamedTuple):
@@ -56,108 +51,109 @@ class StageInputs(NamedTuple):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def run_stage(
-    kinds: tuple[Kinds | None, Kinds], weights: StageWeights, inputs: StageInputs, tape: StageTape
-) -> jax.Array:
+    kinds: Kinds, weights: Weights, inputs: StageInputs, tape: StageTape, rows: Rows
+) -> tuple[jax.Array, Rows]:
     """The hidden states that the outputs of a stage's last cells concatenate.
 
     Args:
-      kinds: of the calls that halve the size, and of all others.
+      kinds: of the calls.
       weights: of the calls.
       inputs: what the stage is given.
       tape: what it does.
+      rows: to write into; whatever they hold is not read.
 
     Returns:
       `[1 or 2, children, B + 2, batch, height, width, F]`, the last cell first, as rows are kept; zeros
-      for a state that is not part of the output.
+      for a state that is not part of the output. And the rows, for the next step to write into: new
+      ones would have to be filled, which takes a CPU as long as a tenth of a step. They have no
+      gradient.
     """
-    return _outputs(_run(kinds, weights, inputs, tape), tape)
+    rows = _run(kinds, weights, inputs, tape, rows)
+    return _outputs(rows, tape), rows
 
 
-def _run(
-    kinds: tuple[Kinds | None, Kinds], weights: StageWeights, inputs: StageInputs, tape: StageTape
-) -> Rows:
+def _run(kinds: Kinds, weights: Weights, inputs: StageInputs, tape: StageTape, rows: Rows) -> Rows:
     """All rows, once every chunk has run."""
     halving, calls = _readers(kinds, weights, tape)
-    rows = _no_rows(halving, calls, inputs.given)
-    values = lax.dynamic_update_slice_in_dim(rows.values, inputs.given, calls.size, 0)
-    rows = rows._replace(values=values)
+    first = _behind_zeros(calls, inputs.given)
+    rows = rows._replace(values=lax.dynamic_update_slice_in_dim(rows.values, first, 0, 0))
     if halving is not None:
-        sources = _sources(halving, inputs.halved)
         with jax.named_scope("halving"):
-            rows = lax.fori_loop(
-                0, halving.tape.number, lambda i, rows: run_chunk(halving, i, sources, rows), rows
-            )
+            rows = _run_chunks(halving, rows, _behind_zeros(halving, inputs.halved))
     with jax.named_scope("calls"):
-        return lax.fori_loop(
-            0, calls.tape.number, lambda i, rows: run_chunk(calls, i, rows.values, rows), rows
-        )
+        return _run_chunks(calls, rows)
+
+
+def _run_chunks(reader: Reader, rows: Rows, sources: jax.Array | None = None) -> Rows:
+    """The rows with what a tape's calls make of the sources, or of the rows themselves."""
+
+    def step(number: jax.Array, rows: Rows) -> Rows:
+        return run_chunk(reader, number, rows.values if sources is None else sources, rows)
+
+    return lax.fori_loop(0, reader.tape.number, step, rows)
 
 
 def _forward(
-    kinds: tuple[Kinds | None, Kinds], weights: StageWeights, inputs: StageInputs, tape: StageTape
-) -> tuple[jax.Array, tuple]:
-    rows = _run(kinds, weights, inputs, tape)
-    return _outputs(rows, tape), (weights, inputs.halved, len(inputs.given), tape, rows)
+    kinds: Kinds, weights: Weights, inputs: StageInputs, tape: StageTape, rows: Rows
+) -> tuple[tuple[jax.Array, Rows], tuple]:
+    rows = _run(kinds, weights, inputs, tape, rows)
+    residuals = (weights, inputs.halved, len(inputs.given), tape, rows)
+    return (_outputs(rows, tape), rows), residuals
 
 
 def _backward(
-    kinds: tuple[Kinds | None, Kinds], residuals: tuple, g_outputs: jax.Array
-) -> tuple[StageWeights, StageInputs, None]:
+    kinds: Kinds, residuals: tuple, g: tuple[jax.Array, Rows]
+) -> tuple[Weights, StageInputs, None, None]:
+    g_outputs, _ = g
     weights, halved, num_given, tape, rows = residuals
     halving, calls = _readers(kinds, weights, tape)
     number = jnp.reshape(tape.outputs, -1)
     g_outputs = g_outputs.reshape(len(number), *g_outputs.shape[3:])
     g_rows = jnp.zeros_like(rows.values).at[number].set(g_outputs, mode="drop", unique_indices=True)
-
-    def back(
-        reader: Reader, sources: jax.Array, g_sources: jax.Array, g_rows: jax.Array | None
-    ) -> Cotangents:
-        def step(count: jax.Array, g: Cotangents) -> Cotangents:
-            number = reader.tape.number - 1 - count
-            return run_chunk_gradient(reader, number, sources, rows, g)
-
-        g_weights = jax.tree.map(jnp.zeros_like, reader.weights)
-        start = Cotangents(g_sources, g_rows, g_weights)
-        with jax.named_scope("halving" if reader.kinds.halving else "calls"):
-            return lax.fori_loop(0, reader.tape.number, step, start)
-
-    g = back(calls, rows.values, g_rows, None)
-    g_given = lax.dynamic_slice_in_dim(g.sources, calls.size, num_given)
+    found = Cotangents(g_rows, None, jax.tree.map(jnp.zeros_like, weights))
+    with jax.named_scope("calls"):
+        found = _run_gradients(calls, rows, rows.values, found)
+    g_given = lax.dynamic_slice_in_dim(found.sources, calls.size, num_given)
     if halving is None:
-        return StageWeights(None, g.weights), StageInputs(None, g_given), None
-    sources = _sources(halving, halved)
-    g_halving = back(halving, sources, jnp.zeros_like(sources), g.sources)
-    g_inputs = StageInputs(g_halving.sources[halving.size :], g_given)
-    return StageWeights(g_halving.weights, g.weights), g_inputs, None
+        return found.weights, StageInputs(None, g_given), None, None
+    sources = _behind_zeros(halving, halved)
+    found = Cotangents(jnp.zeros_like(sources), found.sources, found.weights)
+    with jax.named_scope("halving"):
+        found = _run_gradients(halving, rows, sources, found)
+    return found.weights, StageInputs(found.sources[halving.size :], g_given), None, None
+
+
+def _run_gradients(reader: Reader, rows: Rows, sources: jax.Array, g: Cotangents) -> Cotangents:
+    """The cotangents with those of all that a tape's calls read, and of their weights."""
+
+    def step(count: jax.Array, g: Cotangents) -> Cotangents:
+        return run_chunk_gradient(reader, reader.tape.number - 1 - count, sources, rows, g)
+
+    return lax.fori_loop(0, reader.tape.number, step, g)
 
 
 run_stage.defvjp(_forward, _backward)
 
 
-def _readers(
-    kinds: tuple[Kinds | None, Kinds], weights: StageWeights, tape: StageTape
-) -> tuple[Reader | None, Reader]:
-    halving = None if kinds[0] is None else Reader(kinds[0], tape.halving, weights.halving)
-    return halving, Reader(kinds[1], tape.calls, weights.calls)
+def _readers(kinds: Kinds, weights: Weights, tape: StageTape) -> tuple[Reader | None, Reader]:
+    config, halving = kinds.config, None
+    if kinds.reduces:
+        halving = Reader(kinds.halving, config, tape.halving, weights)
+    return halving, Reader(kinds.keeping, config, tape.calls, weights)
 
 
-def _no_rows(halving: Reader | None, calls: Reader, given: jax.Array) -> Rows:
-    """Room for zeros, what is given, and all that both tapes can make, in this order."""
-    number = calls.size + len(given) + len(calls.tape.owners.kind)
-    if halving is not None:
-        number += len(halving.tape.owners.kind)
-    zeros = jnp.zeros((number, *given.shape[1:]), given.dtype)
-    norms = calls.weights.norms
-    return Rows(zeros, zeros, jnp.zeros((number, 2, norms.shape[-1]), norms.dtype))
-
-
-def _sources(halving: Reader, halved: jax.Array) -> jax.Array:
-    """What the calls that halve the size read, behind as many zeros as a chunk has calls."""
-    zeros = jnp.zeros((halving.size, *halved.shape[1:]), halved.dtype)
-    return jnp.concatenate((zeros, halved))
+def _behind_zeros(reader: Reader, states: jax.Array) -> jax.Array:
+    """States that calls read, behind as many zeros as a chunk has calls."""
+    zeros = jnp.zeros((reader.size, *states.shape[1:]), states.dtype)
+    return jnp.concatenate((zeros, states))
 
 
 def _outputs(rows: Rows, tape: StageTape) -> jax.Array:
     numbers = jnp.reshape(tape.outputs, -1)
-    states = rows.values.at[numbers].get(mode="fill", fill_value=0)
+    if tape.outputs.shape[1] == 1:
+        # A CPU copies a row as one; a gather asks for each of its numbers where it lies.
+        inside = numbers < len(rows.values)
+        states = lax.map(lambda at: jnp.where(at[0], rows.values[at[1]], 0), (inside, numbers))
+    else:
+        states = rows.values.at[numbers].get(mode="fill", fill_value=0)
     return states.reshape(*tape.outputs.shape, *states.shape[1:])

@@ -7,21 +7,21 @@ program runs any.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nasnet_jax.supernet.calls import Call, Place
-from nasnet_jax.supernet.kinds import Kinds
-from nasnet_jax.supernet.schedule import Chunk, schedule
+from nasnet_jax.supernet.kinds import Kind
+from nasnet_jax.supernet.schedule import Chunk
 
 
 class Owners(NamedTuple):
-    """Whose the weights on a tape are, call by call in the order in which they lie there.
+    """Whose the weights of a stage are, call by call in the order in which they lie there.
 
     Attributes:
-      kind: int32 `[calls]`, of the call; -1 where there is none.
+      kind: int32 `[calls]`, of the call, among all of the stage; -1 where there is none.
       child: int32 `[calls]`.
       place: int32 `[calls]`, the number of the place in the child that they belong to.
       used: int32 `[calls]`, rows of its kernels that are in use; a projection of two states that has
@@ -35,7 +35,7 @@ class Owners(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What a device does in a stage, chunk by chunk; arrays are longer than `number` says.
+    """What a device does, chunk by chunk; arrays are longer than `number` says.
 
     A chunk's s calls write s rows side by side, and their weights lie side by side. Rows come in the
     order of the chunks, so that the next chunk writes over the rows of calls that a chunk lacks; weights
@@ -43,12 +43,11 @@ class Tape(NamedTuple):
 
     Attributes:
       number: int32 `[]`, of chunks.
-      kind: int32 `[chunks]`.
+      kind: int32 `[chunks]`, among those of the tape.
       reads: int32 `[chunks, s, 2]`, rows. Calls that read one, and absent ones, read zeros besides.
       row: int32 `[chunks]`, the first that it writes.
-      call: int32 `[chunks]`, its first one among those of `owners`.
+      call: int32 `[chunks]`, its first one among those of `Owners`.
       kernel: int32 `[chunks]`, the first row of its kernels.
-      owners: of the weights.
     """
 
     number: Any
@@ -57,11 +56,10 @@ class Tape(NamedTuple):
     row: Any
     call: Any
     kernel: Any
-    owners: Owners
 
 
 class Weights(NamedTuple):
-    """The weights of all calls on a tape, or anything with as many numbers.
+    """The weights of all calls of a stage, or anything with as many numbers.
 
     Attributes:
       kernels: `[rows, F]`.
@@ -73,66 +71,55 @@ class Weights(NamedTuple):
 
 
 class Location(NamedTuple):
-    """Where on a tape a call's weights lie: its number among the calls, and its kernels' first row."""
+    """Where in a stage a call's weights lie: its number among the calls, and its kernels' first row."""
 
     call: int
     kernel: int
 
 
-class Capacity(NamedTuple):
-    """How much there is room for on a tape: calls, and rows of kernels."""
-
-    calls: int
-    rows: int
+Locations = dict[tuple[int, Place], Location]
+"""For each child and place of weights."""
 
 
-def make_tape(
-    kinds: Kinds,
+def lay_out(
+    kinds: Sequence[Kind],
     calls: Sequence[Call],
-    rows_of_given: dict[int, int],
+    chunks: Sequence[Chunk],
+    rows_of_given: Mapping[int, int],
+    first: Location,
     first_row: int,
-    place_numbers: dict[Place, int],
-    capacity: Capacity,
+    capacity: int,
     size: int,
-) -> tuple[Tape, dict[int, int], dict[tuple[int, Place], Location]]:
-    """Schedules calls and lays out the tape.
+) -> tuple[Tape, dict[int, int]]:
+    """Lays out a tape.
 
     Args:
-      kinds: of the calls.
-      calls: of all children.
+      kinds: of all calls of the stage.
+      calls: those of the tape, of all children.
+      chunks: that they are dealt to.
       rows_of_given: where the states lie that the calls are given.
+      first: where the weights of the last chunk lie, those of the others behind them.
       first_row: that the first chunk writes.
-      place_numbers: of all places that weights can belong to.
-      capacity: of the tape, which the calls must not exceed.
+      capacity: the most chunks of the tape.
       size: s, calls of a chunk.
 
     Returns:
-      The tape, of NumPy; the row of each call; and for each child and place where its weights lie.
+      The tape, of NumPy, with the kinds' numbers among all of the stage; and the row of each call.
     """
-    chunks = schedule(calls, size)
-    rows = dict(rows_of_given)
     numbers = [number for chunk in chunks for number in chunk.calls]
-    rows |= {number: first_row + i for i, number in enumerate(numbers)}
+    made = {number: first_row + i for i, number in enumerate(numbers)}
     starts = _starts([len(chunk.calls) for chunk in chunks])
-    kernels = [len(chunk.calls) * kinds.all[chunk.kind].rows for chunk in chunks]
+    kernels = _starts([len(chunk.calls) * kinds[chunk.kind].rows for chunk in chunks])
     tape = Tape(
         number=np.int32(len(chunks)),
-        kind=_padded([chunk.kind for chunk in chunks], capacity.calls),
-        reads=_reads(calls, chunks, rows, capacity.calls, size),
-        row=_padded([first_row + start for start in starts[:-1]], capacity.calls),
+        kind=padded([chunk.kind for chunk in chunks], capacity),
+        reads=_reads(calls, chunks, {**rows_of_given, **made}, capacity, size),
+        row=padded([first_row + start for start in starts[:-1]], capacity),
         # Counted from the end.
-        call=_padded([starts[-1] - end for end in starts[1:]], capacity.calls),
-        kernel=_padded([sum(kernels) - end for end in _starts(kernels)[1:]], capacity.calls),
-        owners=_owners(kinds, calls, chunks, place_numbers, capacity.calls),
+        call=padded([first.call + starts[-1] - end for end in starts[1:]], capacity),
+        kernel=padded([first.kernel + kernels[-1] - end for end in kernels[1:]], capacity),
     )
-    locations = {}
-    for i, chunk in enumerate(chunks):
-        for j, number in enumerate(chunk.calls):
-            location = Location(
-                int(tape.call[i]) + j, int(tape.kernel[i]) + j * kinds.all[chunk.kind].rows
-            )
-            locations[calls[number].child, calls[number].place] = location
-    return tape, {number: rows[number] for number in numbers}, locations
+    return tape, made
 
 
 def _reads(
@@ -148,25 +135,39 @@ def _reads(
     return reads
 
 
-def _owners(
-    kinds: Kinds,
-    calls: Sequence[Call],
-    chunks: Sequence[Chunk],
-    numbers: dict[Place, int],
-    length: int,
+def locations(
+    kinds: Sequence[Kind], calls: Sequence[Call], chunks: Sequence[Chunk], tape: Tape
+) -> Locations:
+    """Where the weights of the calls on a tape lie."""
+    found = {}
+    for i, chunk in enumerate(chunks):
+        for j, number in enumerate(chunk.calls):
+            kernel = int(tape.kernel[i]) + j * kinds[chunk.kind].rows
+            call = calls[number]
+            found[call.child, call.place] = Location(int(tape.call[i]) + j, kernel)
+    return found
+
+
+def owners(
+    kinds: Sequence[Kind], calls: Sequence[Call], numbers: Mapping[Place, int], capacity: int
 ) -> Owners:
-    in_order = [calls[number] for chunk in reversed(chunks) for number in chunk.calls]
+    """Whose the weights are, of NumPy.
+
+    Args:
+      kinds: of all calls of the stage.
+      calls: in the order in which their weights lie.
+      numbers: of all places that weights can belong to.
+      capacity: the most calls of the stage.
+    """
     used = [
-        kinds.all[call.kind].rows
-        * sum(state is not None for state in call.reads)
-        // len(call.reads)
-        for call in in_order
+        kinds[call.kind].rows * sum(state is not None for state in call.reads) // len(call.reads)
+        for call in calls
     ]
     return Owners(
-        kind=_padded([call.kind for call in in_order], length, -1),
-        child=_padded([call.child for call in in_order], length, -1),
-        place=_padded([numbers[call.place] for call in in_order], length),
-        used=_padded(used, length),
+        kind=padded([call.kind for call in calls], capacity, -1),
+        child=padded([call.child for call in calls], capacity, -1),
+        place=padded([numbers[call.place] for call in calls], capacity),
+        used=padded(used, capacity),
     )
 
 
@@ -175,7 +176,8 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     return [0, *itertools.accumulate(lengths)]
 
 
-def _padded(values: Sequence[int], length: int, value: int = 0) -> np.ndarray:
-    padded = np.full(length, value, np.int32)
-    padded[: len(values)] = values
-    return padded
+def padded(values: Sequence[int], length: int, value: int = 0) -> np.ndarray:
+    """The values, and behind them so many of another that there are `length` in all."""
+    found = np.full(length, value, np.int32)
+    found[: len(values)] = values
+    return found

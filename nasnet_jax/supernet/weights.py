@@ -1,4 +1,4 @@
-"""Where the weights of the calls on a tape live: how they start, and whose they are.
+"""Where the weights of a stage's calls live: how they start, and whose they are.
 
 `Owners` (`nasnet_jax.supernet.tape`) says it call by call; here it is said for every row of kernels.
 """
@@ -16,7 +16,7 @@ from nasnet_jax.supernet.tape import Owners, Weights
 
 
 class RowOwners(NamedTuple):
-    """For every row of kernels on a tape.
+    """For every row of kernels of a stage.
 
     Attributes:
       call: int32 `[rows]`, whose kernels it belongs to.
@@ -34,7 +34,7 @@ def row_owners(kinds: Kinds, owners: Owners, rows: int) -> RowOwners:
 
     Args:
       kinds: of the calls.
-      owners: of the tape.
+      owners: of the stage.
       rows: of its kernels.
     """
     counts = jnp.asarray([0, *(kind.rows for kind in kinds.all)], jnp.int32)[owners.kind + 1]
@@ -50,10 +50,10 @@ def initial_weights(kinds: Kinds, owners: Owners, drawn: jax.Array, rows: int) -
 
     Args:
       kinds: of the calls.
-      owners: of the tape.
+      owners: of the stage.
       drawn: `[places, rows of a kind, F]`, truncated normal numbers of deviation 1 for each place of a
         child; equal for all children (common random numbers).
-      rows: of the tape's kernels.
+      rows: of the stage's kernels.
     """
     of_row = row_owners(kinds, owners, rows)
     deviations = np.zeros((len(kinds.all), kinds.rows), np.float32)

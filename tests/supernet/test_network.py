@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
-
-from nasnet_jax.nn.layers import LayerConfig
-from nasnet_jax.space import NASNET_A, Architecture, Macro, sample_architecture
-from nasnet_jax.supernet import Launch, Parameters, Room, Supernet, extract_network, places_alone
-
-MACRO = Macro(
-    num_cells=2,
-    num_filters=3,
-    num_classes=4,
-    image_size=6,
-    image_channels=1,
-    num_reductions=1,
-    uniform_inputs=True,
+from children import (
+    Found,
+    assert_static_network,
+    gradient_of,
+    make_supernet,
+    run,
+    sampled,
+    weights,
 )
-SUPERNET = Supernet(MACRO, 5, LayerConfig(track_statistics=False), Room(children=4, chunk=3))
-SOLO = Supernet(MACRO, 5, LayerConfig(track_statistics=False))
-IMAGES = np.random.default_rng(0).normal(size=(3, 6, 6, 1))
-WEIGHTS = np.random.default_rng(1).normal(size=(3, 4))
 
+from nasnet_jax.space import OPERATIONS, Architecture
+from nasnet_jax.supernet import Room
 
-class Found(NamedTuple):
-    """Of the children of a launch: `logits` `[children, batch, classes]`, and the gradient of `loss`."""
-
-    launch: Launch
-    parameters: Parameters
-    logits: np.ndarray
-    gradient: Parameters
+SUPERNET = make_supernet(2, Room(children=4, chunk=3))
+# One cell a stage for the many, since the static networks are not compiled and pay for every cell.
+ALONE, MANY = make_supernet(1), make_supernet(1, Room(children=50, chunk=12))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,75 +33,67 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def architectures() -> list[Architecture]:
-    rng = np.random.default_rng(3)
-    return [NASNET_A, *(sample_architecture(rng, 5) for _ in range(3))]
-
-
-@jax.jit
-def logits_and_gradient(parameters: Parameters, tapes: Any) -> tuple[jax.Array, Parameters]:
-    def loss(parameters: Parameters) -> tuple[jax.Array, jax.Array]:
-        logits = SUPERNET(parameters, tapes, jnp.asarray(IMAGES))
-        # Linear, so that its gradient is the network's own; NaN of one child stays its own.
-        return jnp.sum(logits * WEIGHTS), logits
-
-    gradient, logits = jax.grad(loss, has_aux=True)(parameters)
-    return logits, gradient
-
-
-def weights(seed: int) -> Parameters:
-    """Of a child alone: scales and offsets away from 1 and 0, or some gradients vanish."""
-    noise = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: noise.normal(0.2, 0.4, leaf.shape), SOLO.shapes)
-
-
-def run(architectures: Sequence[Architecture], of_children: Sequence[Parameters]) -> Found:
-    """Trains nothing: logits and gradients of these children with these weights, in this order."""
-    launch = SUPERNET.launch(architectures)
-    parameters = jax.tree.map(lambda leaf: np.zeros(leaf.shape), SUPERNET.shapes)
-    for child, (architecture, own) in enumerate(zip(architectures, of_children, strict=True)):
-        parameters.fixed[child] = own.fixed[0]
-        places = places_alone(SOLO, architecture, launch, child)
-        for there, here, numbers in zip(
-            *map(jax.tree.leaves, (parameters.stages, own.stages, places)), strict=True
-        ):
-            there[numbers[numbers >= 0]] = here[numbers >= 0]
-    logits, gradient = jax.device_get(logits_and_gradient(parameters, launch.tapes))
-    return Found(launch, parameters, logits, gradient)
-
-
-def gradient_of(found: Found, architecture: Architecture, child: int) -> list[np.ndarray]:
-    network = extract_network(SUPERNET, architecture, found.gradient, found.launch, child)
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))]
+    return sampled(4)
 
 
 @pytest.fixture(scope="module")
 def together(architectures: list[Architecture]) -> Found:
-    return run(architectures, [weights(seed) for seed in range(4)])
+    return run(SUPERNET, architectures, [weights(SUPERNET, seed) for seed in range(4)])
+
+
+def test_sample_covers_the_space() -> None:
+    """Every operation at both strides, both combiners and unused inputs are among the 50."""
+    seen: set = set()
+    for architecture in sampled(50):
+        for kind in ("normal", "reduction"):
+            cell = getattr(architecture, kind)
+            seen |= {("unused", kind, state) for state in cell.outputs if state < 2}
+            for block in cell.blocks:
+                seen.add((kind, block.combine))
+                for state, name in (
+                    (block.left_input, block.left_op),
+                    (block.right_input, block.right_op),
+                ):
+                    seen.add((name, 2 if kind == "reduction" and state < 2 else 1))
+    wanted = {(name, stride) for name in OPERATIONS for stride in (1, 2)}
+    wanted |= {(kind, way) for kind in ("normal", "reduction") for way in ("add", "concat")}
+    wanted |= {("unused", kind, state) for kind in ("normal", "reduction") for state in (0, 1)}
+    assert wanted <= seen
 
 
 def test_children_are_static_networks(together: Found, architectures: list[Architecture]) -> None:
     for child, architecture in enumerate(architectures):
-        graph, state = nnx.split(
-            extract_network(SUPERNET, architecture, together.parameters, together.launch, child)
-        )
+        assert_static_network(together, architecture, child, 1e-9)
 
-        def loss(state: nnx.State, graph: Any = graph) -> tuple[jax.Array, jax.Array]:
-            logits = nnx.merge(graph, state)(jnp.asarray(IMAGES))
-            return jnp.sum(logits * WEIGHTS), logits
 
-        expected, logits = jax.grad(loss, has_aux=True)(state)
-        np.testing.assert_allclose(together.logits[child], logits, rtol=1e-9, atol=1e-9)
-        wanted = jax.tree.leaves(expected)
-        scale = max(float(jnp.abs(leaf).max()) for leaf in wanted)
-        for one, other in zip(gradient_of(together, architecture, child), wanted, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * scale)
+def test_a_child_alone_is_its_static_network() -> None:
+    for seed, architecture in enumerate(sampled(10)[4:]):
+        found = run(ALONE, [architecture], [weights(ALONE, seed)])
+        assert_static_network(found, architecture, 0, 1e-9)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_fifty_children_are_static_networks() -> None:
+    architectures = sampled(50)
+    found = run(MANY, architectures, [weights(MANY, seed) for seed in range(50)])
+    for child, architecture in enumerate(architectures):
+        assert_static_network(found, architecture, child, 1e-9)
+
+
+def test_a_child_in_the_order_of_tpus_is_its_static_network() -> None:
+    supernet = make_supernet(2, batch_last=True)
+    for seed, architecture in enumerate(sampled(2)):
+        found = run(supernet, [architecture], [weights(supernet, seed, np.float32)])
+        assert_static_network(found, architecture, 0, 2e-3)
 
 
 @pytest.mark.parametrize("order", [(3, 1, 0, 2), (2, 2, 1), (1,)])
 def test_neither_place_nor_neighbours_change_a_bit(
     together: Found, architectures: list[Architecture], order: tuple[int, ...]
 ) -> None:
-    found = run([architectures[i] for i in order], [weights(i) for i in order])
+    own = [weights(SUPERNET, i) for i in order]
+    found = run(SUPERNET, [architectures[i] for i in order], own)
     for child, i in enumerate(order):
         np.testing.assert_array_equal(found.logits[child], together.logits[i])
         pairs = (
@@ -129,8 +107,9 @@ def test_neither_place_nor_neighbours_change_a_bit(
 def test_a_child_that_is_not_finite_harms_no_other(
     together: Found, architectures: list[Architecture]
 ) -> None:
-    spoilt = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), weights(1))
-    found = run(architectures, [spoilt if i == 1 else weights(i) for i in range(4)])
+    own = [weights(SUPERNET, i) for i in range(4)]
+    own[1] = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), own[1])
+    found = run(SUPERNET, architectures, own)
     assert np.isnan(found.logits[1]).all()
     for child in (0, 2, 3):
         np.testing.assert_array_equal(found.logits[child], together.logits[child])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import sample_architecture
-from nasnet_jax.supernet.calls import Stage, stage_calls
+from nasnet_jax.supernet.calls import Stage, most, places, stage_calls
 from nasnet_jax.supernet.kinds import Kinds
 from nasnet_jax.supernet.schedule import schedule
 
@@ -19,8 +19,7 @@ def stage(num_blocks: int, num_cells: int, *, reduces: bool) -> Stage:
     return Stage(
         num_cells=num_cells + reduces,
         num_blocks=num_blocks,
-        kinds=Kinds(4, CONFIG, halving=False),
-        halving=Kinds(4, CONFIG, halving=True) if reduces else None,
+        kinds=Kinds(4, CONFIG, reduces),
     )
 
 
@@ -37,7 +36,13 @@ def test_every_call_runs_once_behind_what_it_reads(
 ) -> None:
     rng = np.random.default_rng(seed)
     children = [sample_architecture(rng, num_blocks) for _ in range(num_children)]
-    found = stage_calls(stage(num_blocks, num_cells, reduces=reduces), children)
+    cells = stage(num_blocks, num_cells, reduces=reduces)
+    found = stage_calls(cells, children)
+    both = found.halving + found.calls
+    assert len(both) <= num_children * most(cells).calls
+    rows = sum(cells.kinds.all[call.kind].rows for call in both)
+    assert rows <= num_children * most(cells).rows
+    assert {call.place for call in both} <= set(places(cells))
     for calls in (found.halving, found.calls):
         chunks = schedule(calls, size)
         assert sorted(call for chunk in chunks for call in chunk.calls) == list(range(len(calls)))
