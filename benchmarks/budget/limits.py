@@ -24,7 +24,8 @@ import numpy as np
 
 from nasnet_jax.search.budget import Budget
 from nasnet_jax.search.proposing import draw
-from nasnet_jax.search.strategy import Strategy, make_strategy
+from nasnet_jax.search.strategies import make_strategy
+from nasnet_jax.search.strategy import Strategy
 from nasnet_jax.space import OPERATIONS, Architecture, Macro, choices
 
 CHILDREN, BATCH = 600, 20

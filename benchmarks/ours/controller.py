@@ -9,7 +9,7 @@ import numpy as np
 from worker import Run, serve
 
 from nasnet_jax.search.config import default_config
-from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.strategies import make_strategy
 from nasnet_jax.space import choices
 
 CHILDREN = 20

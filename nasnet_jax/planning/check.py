@@ -27,6 +27,7 @@ from nasnet_jax.planning.turns import Turns, search_turns, training_turns
 from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search import config as search_config
 from nasnet_jax.search.child_program import make_child_program
+from nasnet_jax.search.together import fitted
 from nasnet_jax.train import config as train_config
 from nasnet_jax.train.config import config_macro
 
@@ -107,6 +108,8 @@ def check(config: ml_collections.ConfigDict, topology: Topology) -> Check:
         platform, wants_graphs = devices[0].platform, False
         if is_search(config):
             size = search_size(config)
+            memory = _memory(topology, devices)
+            config = fitted(config, size.macro, platform=platform, memory=memory)
             lowered = lower_search(config, size, devices)
             program = make_child_program(config, size.macro, platform=platform)
             turns = search_turns(program.supernet, size.macro)

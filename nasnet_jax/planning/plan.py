@@ -31,7 +31,8 @@ from nasnet_jax.planning.work import child_work
 from nasnet_jax.platform import usual_arithmetic
 from nasnet_jax.search.history import Entry, History, Status
 from nasnet_jax.search.rungs import epochs_of_rungs
-from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.strategies import make_strategy
+from nasnet_jax.search.together import fitted
 from nasnet_jax.space import choices, cost, decision_kinds, sample_architecture
 from nasnet_jax.train.config import check_config, config_architecture, config_macro
 
@@ -101,6 +102,10 @@ def plan_search(
         ValueError: If the configuration does not fit its data set or the devices.
     """
     size, child = search_size(config), config.child
+    if topology.chip is not None:
+        platform = "gpu" if topology.is_gpu else "tpu"
+        memory = topology.chip.memory
+        config = fitted(config, size.macro, platform=platform, memory=memory)
     shards = config.mesh.data
     width = num_devices // shards
     if width * shards != num_devices:

@@ -28,6 +28,7 @@ from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, Train
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import deal, share
 from nasnet_jax.search.moving import Mover, place, rows_of
+from nasnet_jax.search.together import fitted
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.supernet import Launch, Parameters, Room, Supernet
 
@@ -92,12 +93,11 @@ class ChildTrainer:
         self.class_names = dataset.class_names
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
         self.budget = make_budget(config, self.macro)
-        self._program = make_child_program(
-            config, self.macro, platform=mesh.devices.flat[0].platform
-        )
-        self._compiler_options = compiler_options(
-            wanted=config.mesh.cuda_graphs, platform=mesh.devices.flat[0].platform
-        )
+        device = mesh.local_devices[0]
+        platform, memory = device.platform, (device.memory_stats() or {}).get("bytes_limit")
+        config = fitted(config, self.macro, platform=platform, memory=memory)
+        self._program = make_child_program(config, self.macro, platform=platform)
+        self._compiler_options = compiler_options(wanted=config.mesh.cuda_graphs, platform=platform)
         size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.parameters))
         check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(

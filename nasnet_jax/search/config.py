@@ -60,7 +60,7 @@ RANGES = {
     "limits.max_macs": ranges.AMOUNT_OR_NONE,
     "mesh.arch": ranges.Range(-1, 10**6),
     "mesh.data": ranges.Range(1, 10**6),
-    "mesh.children_per_device": ranges.Range(1, 1024),
+    "mesh.children_per_device": ranges.Range(0, 1024),
     "mesh.chunk": ranges.Range(0, 1024),
 }
 """What the numbers may be. Their upper ends are far from use; they meet what is mistyped before it is
@@ -165,7 +165,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.mesh = ml_collections.ConfigDict()
     config.mesh.arch = -1  # Devices over which children are spread; -1: all that are left.
     config.mesh.data = 1  # Devices that share one child's batch.
-    config.mesh.children_per_device = 1  # K, trained at the same time; see docs/searching.md.
+    config.mesh.children_per_device = 1  # K, trained at the same time; 0: as many as fit.
     config.mesh.chunk = 0  # s, layers that run at once; 0: a quarter of K, at most 16.
     config.mesh.cuda_graphs = False  # On GPUs; whether they run and are faster was not measured.
     return config

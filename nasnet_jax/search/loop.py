@@ -32,7 +32,7 @@ from nasnet_jax.search.progress import Progress
 from nasnet_jax.search.proposing import draw
 from nasnet_jax.search.references import References, parse_references
 from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
-from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.strategies import make_strategy
 from nasnet_jax.search.warm_start import WarmStart, read_warm_start
 from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import canonical_decisions, choices, decision_kinds

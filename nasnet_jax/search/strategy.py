@@ -16,8 +16,6 @@ because a typed key is no ordinary array to a checkpoint; `next_key` wraps them 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -93,48 +91,3 @@ def check_rewards(proposal: Proposal, rewards: jax.Array) -> None:
             f"One reward is needed for each of the {expected[0]} proposed points: "
             f"rewards must have shape {expected}, got {rewards.shape}."
         )
-
-
-def make_strategy(
-    config: Mapping[str, Any], choices: Sequence[int], kinds: Sequence[str] = ()
-) -> Strategy:
-    """Makes the strategy that a config names.
-
-    Args:
-      config: `name` ('ppo', 'reinforce', 'random' or 'evolution') and values for the fields of
-        that strategy; what is left out keeps its default. Fields of the other strategies are
-        allowed and ignored, so that a command line can switch `strategy.name` alone.
-      choices: the number of alternatives of each decision.
-      kinds: what each decision is, for a strategy that has a field `kinds`.
-
-    Raises:
-      ValueError: for a name or a field that no strategy has, or a value out of range.
-    """
-    # Imported here because these modules stand on the definitions above.
-    from nasnet_jax.search import evolution, policy_gradient, random_search
-
-    strategies: dict[str, type[Any]] = {
-        "ppo": policy_gradient.PPO,
-        "reinforce": policy_gradient.Reinforce,
-        "random": random_search.RandomSearch,
-        "evolution": evolution.RegularizedEvolution,
-    }
-    fields = {
-        name: {field.name for field in dataclasses.fields(cls)} - {"choices", "kinds"}
-        for name, cls in strategies.items()
-    }
-    values = dict(config.items())
-    name = values.pop("name", None)
-    if name not in strategies:
-        raise ValueError(f"strategy.name must be one of {', '.join(strategies)}; got {name!r}.")
-    unknown = sorted(set(values) - set().union(*fields.values()))
-    if unknown:
-        raise ValueError(
-            f"strategy has no field {', '.join(unknown)}; the fields of {name!r} are: "
-            f"{', '.join(sorted(fields[name])) or 'none'}."
-        )
-    own = {field: value for field, value in values.items() if field in fields[name]}
-    if any(field.name == "kinds" for field in dataclasses.fields(strategies[name])):
-        own["kinds"] = tuple(kinds)
-    strategy: Strategy = strategies[name](choices=tuple(int(c) for c in choices), **own)
-    return strategy

@@ -11,11 +11,13 @@ In the order of the paper:
 - `stage`: the loop over the chunks of cells of one size;
 - `network`: `Supernet`, the whole network; `weights`: how its parameters start, and whose they are;
 - `launch`: what the host prepares for the children of a device;
+- `memory`: what they take of it;
 - `extraction`: a child as a static network.
 """
 
 from nasnet_jax.supernet.extraction import extract_network, places_alone
 from nasnet_jax.supernet.launch import Launch, Room
+from nasnet_jax.supernet.memory import training_bytes
 from nasnet_jax.supernet.network import Parameters, Supernet, Tapes
 from nasnet_jax.supernet.weights import clip_by_child_norm
 
@@ -28,4 +30,5 @@ __all__ = [
     "clip_by_child_norm",
     "extract_network",
     "places_alone",
+    "training_bytes",
 ]

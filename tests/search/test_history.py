@@ -12,7 +12,7 @@ import pytest
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.config import default_config
 from nasnet_jax.search.history import Entry, History, Status
-from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.strategies import make_strategy
 from nasnet_jax.space import canonical_decisions, choices
 
 CHILDREN = 20_000

@@ -16,7 +16,8 @@ from nasnet_jax.search.config import default_config
 from nasnet_jax.search.evolution import RegularizedEvolution
 from nasnet_jax.search.policy_gradient import PPO, Reinforce
 from nasnet_jax.search.random_search import RandomSearch
-from nasnet_jax.search.strategy import Strategy, make_strategy
+from nasnet_jax.search.strategies import make_strategy
+from nasnet_jax.search.strategy import Strategy
 
 CHOICES = (3, 2, 5, 1)
 NAMES = ("ppo", "reinforce", "random", "evolution")

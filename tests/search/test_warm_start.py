@@ -16,7 +16,7 @@ import pytest
 
 from nasnet_jax.search.budget import Budget
 from nasnet_jax.search.config import check_config
-from nasnet_jax.search.strategy import make_strategy
+from nasnet_jax.search.strategies import make_strategy
 from nasnet_jax.search.warm_start import WarmStart, read_warm_start
 from nasnet_jax.space import Architecture, Macro, choices, cost
 
