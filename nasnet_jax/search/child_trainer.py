@@ -26,7 +26,7 @@ from nasnet_jax.search.budget import make_budget
 from nasnet_jax.search.child_program import Children, Control, Data, make_child_program
 from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, TrainedChild
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
-from nasnet_jax.search.dealing import deal, share
+from nasnet_jax.search.dealing import ahead, deal, share
 from nasnet_jax.search.moving import Mover, place, rows_of
 from nasnet_jax.search.together import fitted
 from nasnet_jax.space import Architecture, cost
@@ -244,15 +244,29 @@ class ChildTrainer:
         launches = deal(costs, self.mesh.shape["arch"] * self.supernet.room.children)
         results: list[ChildResult | None] = [None] * len(canonical)
         waiting: dict[int, PausedChild] = {}
-        for number, launch in enumerate(launches):
+        width = self.mesh.shape["arch"]
+        dealt = [
+            [
+                [launch[i] for i in of_device]
+                for of_device in share([costs[i] for i in launch], width)
+            ]
+            for launch in launches
+        ]
+        prepared = ahead(
+            lambda indices: [
+                self.supernet.launch([canonical[index] for index in of_device])
+                for of_device in indices
+            ],
+            dealt,
+        )
+        for number, (indices, on_devices) in enumerate(zip(dealt, prepared, strict=True)):
 
             def on_epoch(part: float, number: int = number) -> None:
                 done = [one for one in results if one is not None]
                 on_call((number + part) / len(launches), done)
 
-            shared = share([costs[index] for index in launch], self.mesh.shape["arch"])
-            indices = [[launch[number] for number in numbers] for numbers in shared]
             trained = self._launch(
+                on_devices,
                 [[canonical[index] for index in of_device] for of_device in indices],
                 span,
                 [[paused[index] for index in of_device] for of_device in indices] if paused else [],
@@ -273,6 +287,7 @@ class ChildTrainer:
 
     def _launch(
         self,
+        launches: list[Launch],
         shared: list[list[Architecture]],
         span: Span,
         paused: list[list[PausedChild]],
@@ -281,7 +296,6 @@ class ChildTrainer:
         """Trains these children on these devices, at the same time."""
         program = self.compile()
         started = time.time()
-        launches = [self.supernet.launch(architectures) for architectures in shared]
         tapes = self._tapes(launches)
         children = jax.tree.map(
             lambda x: place(np.zeros(x.shape, x.dtype), self._by_device), self._abstract_children

@@ -1,8 +1,13 @@
-"""How a batch of children is dealt to the devices."""
+"""How a batch of children is dealt to the devices, and prepared for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import concurrent.futures
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def deal(costs: Sequence[float], width: int) -> list[list[int]]:
@@ -47,3 +52,16 @@ def share(costs: Sequence[float], devices: int) -> list[list[int]]:
         # In their order: what is timed first is the cheapest.
         return [[index] for index in range(len(costs))] + [[] for _ in range(devices - len(costs))]
     return [sorted(indices) for indices in shares]
+
+
+def ahead(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """The function of each item, computed in a thread while the one before is being used."""
+    if not items:
+        return
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        next_one = pool.submit(function, items[0])
+        for item in items[1:]:
+            result = next_one.result()
+            next_one = pool.submit(function, item)
+            yield result
+        yield next_one.result()

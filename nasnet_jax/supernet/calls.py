@@ -157,7 +157,11 @@ class _Caller:
     def __init__(self, stage: Stage, found: StageCalls, child: int, num_children: int) -> None:
         self.stage, self.found, self.child = stage, found, child
         self.num_children = num_children
-        self.kinds = stage.kinds
+        self.number = stage.kinds.numbers
+        self.calls_of = [
+            {name: calls_of(stage.kinds, name, halves=halves) for name in OPERATIONS}
+            for halves in ((False, True) if stage.reduces else (False,))
+        ]
 
     def outputs(self, cells: Sequence[Cell]) -> list[list[State | None]]:
         """Calls the cells, and returns the last one's and the one before's states that are outputs."""
@@ -200,10 +204,10 @@ class _Caller:
     ) -> State:
         """What an operation makes of a hidden state."""
         x, (number, block, side) = states[state], place
-        calls = calls_of(self.kinds, name, halves=halves)
+        calls = self.calls_of[halves][name]
         if halves:
-            x = self.halve(calls.pop(0), state, ("operation", block, side))
-        for layer, kind in enumerate(calls):
+            x = self.halve(calls[0], state, ("operation", block, side))
+        for layer, kind in enumerate(calls[halves:]):
             x = self.call(kind, [x], ("operation", number, block, side, layer))
         return x
 
@@ -224,12 +228,12 @@ class _Caller:
         return total
 
     def call(self, kind: int | str, reads: Sequence[State | None], place: Place) -> State:
-        number = kind if isinstance(kind, int) else self.kinds.number(kind)
+        number = kind if isinstance(kind, int) else self.number[kind]
         self.found.calls.append(Call(number, tuple(reads), self.child, place))
         return len(self.found.calls) - 1
 
     def halve(self, kind: int | str, which: int, place: Place) -> State:
-        number = kind if isinstance(kind, int) else self.kinds.number(kind)
+        number = kind if isinstance(kind, int) else self.number[kind]
         reads = (~(2 * self.child + which),)
         self.found.halving.append(Call(number, reads, self.child, place))
         return self.stage.halved(len(self.found.halving) - 1, self.num_children)

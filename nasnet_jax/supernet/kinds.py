@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -145,7 +145,12 @@ class Kinds(NamedTuple):
 
     def number(self, name: Hashable) -> int:
         """Of the kind with this name."""
-        return _numbers(self)[name]
+        return self.numbers[name]
+
+    @property
+    def numbers(self) -> Mapping[Hashable, int]:
+        """Of the kinds, by their names."""
+        return _numbers(self)
 
     @property
     def inside(self) -> int:
@@ -170,7 +175,8 @@ class Kinds(NamedTuple):
 # --- operations as rows of layers
 
 
-def calls_of(kinds: Kinds, name: str, *, halves: bool) -> list[int]:
+@functools.cache
+def calls_of(kinds: Kinds, name: str, *, halves: bool) -> tuple[int, ...]:
     """The numbers of the kinds that an operation calls, one after the other.
 
     Args:
@@ -181,7 +187,7 @@ def calls_of(kinds: Kinds, name: str, *, halves: bool) -> list[int]:
     row = _row(kinds.features, kinds.config, name, 2 if halves else 1)
     first, behind = row[: _up_to_halving(row)], row[_up_to_halving(row) :]
     halving = [kinds.number(_name(first))] if first else []
-    return halving + [kinds.number(layer.kind) for layer in behind]
+    return (*halving, *(kinds.number(layer.kind) for layer in behind))
 
 
 @functools.cache

@@ -74,7 +74,7 @@ def given_states(stage: Stage) -> tuple[int, ...]:
 def _stage(
     stage: Stage, architectures: Sequence[Architecture], room: Room
 ) -> tuple[StageTape, Locations]:
-    found, kinds = stage_calls(stage, architectures), stage.kinds.all
+    found, kernel_rows = stage_calls(stage, architectures), [kind.rows for kind in stage.kinds.all]
     given, most_calls = given_states(stage), capacity(stage, room).calls
     # Rows lie in this order: zeros, what is given, what halves the size, all other calls.
     rows = {
@@ -85,23 +85,30 @@ def _stage(
     first_row = room.chunk + room.children * len(given)
     chunks, halving_chunks = schedule(found.calls, room.chunk), schedule(found.halving, room.chunk)
     # Weights lie in the opposite order.
-    behind = Location(len(found.calls), sum(kinds[call.kind].rows for call in found.calls))
+    behind = Location(len(found.calls), sum(kernel_rows[call.kind] for call in found.calls))
     halving, places_of = None, {}
     if stage.reduces:
         inputs = {~i: room.chunk + i for i in range(2 * len(architectures))}
         halving, made = lay_out(
-            kinds, found.halving, halving_chunks, inputs, behind, first_row, most_calls, room.chunk
+            kernel_rows,
+            found.halving,
+            halving_chunks,
+            inputs,
+            behind,
+            first_row,
+            most_calls,
+            room.chunk,
         )
-        places_of = locations(kinds, found.halving, halving_chunks, halving)
+        places_of = locations(kernel_rows, found.halving, halving_chunks, halving)
         halving = halving._replace(kind=halving.kind - len(stage.kinds.keeping))
         rows |= {stage.halved(call, len(architectures)): row for call, row in made.items()}
         first_row += len(found.halving)
     tape, made = lay_out(
-        kinds, found.calls, chunks, rows, Location(0, 0), first_row, most_calls, room.chunk
+        kernel_rows, found.calls, chunks, rows, Location(0, 0), first_row, most_calls, room.chunk
     )
-    places_of |= locations(kinds, found.calls, chunks, tape)
+    places_of |= locations(kernel_rows, found.calls, chunks, tape)
     in_order = _backwards(found.calls, chunks) + _backwards(found.halving, halving_chunks)
-    whose = owners(kinds, in_order, places(stage), most_calls)
+    whose = owners(kernel_rows, in_order, places(stage), most_calls)
     outputs = _outputs(found, rows | made, num_rows(stage, room), stage, room)
     return StageTape(halving, tape, whose, outputs), places_of
 

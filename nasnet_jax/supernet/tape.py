@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nasnet_jax.supernet.calls import Call, Place
-from nasnet_jax.supernet.kinds import Kind
 from nasnet_jax.supernet.schedule import Chunk
 
 
@@ -82,7 +81,7 @@ Locations = dict[tuple[int, Place], Location]
 
 
 def lay_out(
-    kinds: Sequence[Kind],
+    kernel_rows: Sequence[int],
     calls: Sequence[Call],
     chunks: Sequence[Chunk],
     rows_of_given: Mapping[int, int],
@@ -94,7 +93,7 @@ def lay_out(
     """Lays out a tape.
 
     Args:
-      kinds: of all calls of the stage.
+      kernel_rows: of each kind of the stage.
       calls: those of the tape, of all children.
       chunks: that they are dealt to.
       rows_of_given: where the states lie that the calls are given.
@@ -109,7 +108,7 @@ def lay_out(
     numbers = [number for chunk in chunks for number in chunk.calls]
     made = {number: first_row + i for i, number in enumerate(numbers)}
     starts = _starts([len(chunk.calls) for chunk in chunks])
-    kernels = _starts([len(chunk.calls) * kinds[chunk.kind].rows for chunk in chunks])
+    kernels = _starts([len(chunk.calls) * kernel_rows[chunk.kind] for chunk in chunks])
     tape = Tape(
         number=np.int32(len(chunks)),
         kind=padded([chunk.kind for chunk in chunks], capacity),
@@ -136,31 +135,30 @@ def _reads(
 
 
 def locations(
-    kinds: Sequence[Kind], calls: Sequence[Call], chunks: Sequence[Chunk], tape: Tape
+    kernel_rows: Sequence[int], calls: Sequence[Call], chunks: Sequence[Chunk], tape: Tape
 ) -> Locations:
     """Where the weights of the calls on a tape lie."""
-    found = {}
-    for i, chunk in enumerate(chunks):
+    found, starts = {}, zip(chunks, tape.call.tolist(), tape.kernel.tolist(), strict=False)
+    for chunk, first, kernel in starts:
         for j, number in enumerate(chunk.calls):
-            kernel = int(tape.kernel[i]) + j * kinds[chunk.kind].rows
-            call = calls[number]
-            found[call.child, call.place] = Location(int(tape.call[i]) + j, kernel)
+            call, rows = calls[number], kernel_rows[chunk.kind]
+            found[call.child, call.place] = Location(first + j, kernel + j * rows)
     return found
 
 
 def owners(
-    kinds: Sequence[Kind], calls: Sequence[Call], numbers: Mapping[Place, int], capacity: int
+    kernel_rows: Sequence[int], calls: Sequence[Call], numbers: Mapping[Place, int], capacity: int
 ) -> Owners:
     """Whose the weights are, of NumPy.
 
     Args:
-      kinds: of all calls of the stage.
+      kernel_rows: of each kind of the stage.
       calls: in the order in which their weights lie.
       numbers: of all places that weights can belong to.
       capacity: the most calls of the stage.
     """
     used = [
-        kinds[call.kind].rows * sum(state is not None for state in call.reads) // len(call.reads)
+        kernel_rows[call.kind] * sum(state is not None for state in call.reads) // len(call.reads)
         for call in calls
     ]
     return Owners(
