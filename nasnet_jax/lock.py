@@ -19,7 +19,8 @@ from collections.abc import Iterator
 
 from absl import logging
 
-LOCK_FILE = "run.lock"
+from nasnet_jax.run_files import LOCK_FILE
+
 BEAT_SECONDS = 20.0
 """From one sign of life of a holder to the next."""
 SILENT_SECONDS = 120.0

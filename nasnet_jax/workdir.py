@@ -23,15 +23,13 @@ from jax.experimental import multihost_utils
 
 from nasnet_jax.checkpoint import CHECKPOINTS, check_name
 from nasnet_jax.data.fingerprint import difference
-from nasnet_jax.lock import LOCK_FILE, locked
+from nasnet_jax.lock import locked
 from nasnet_jax.paths import local_path
 from nasnet_jax.reading import patiently
+from nasnet_jax.run_files import CONFIG_FILE, DATA_FILE, HISTORY_FILE, LOCK_FILE, SUMMARY_FILE
 from nasnet_jax.space.serialization import write_atomically
 
-CONFIG_FILE = "config.json"
-DATA_FILE = "data.json"
-"""The fingerprint of the data."""
-_RESULTS = ("history.csv", "summary.json", "model")
+_RESULTS = (HISTORY_FILE, SUMMARY_FILE, "model")
 """By one of these a run has begun, even if somebody has removed its checkpoints."""
 _LONGEST_BELOW = 300
 """Characters, at most, of the path of a file in a workdir, from there."""

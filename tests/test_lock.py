@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from nasnet_jax import lock
-from nasnet_jax.lock import LOCK_FILE, locked
+from nasnet_jax.lock import locked
+from nasnet_jax.run_files import LOCK_FILE
 
 HOLD = """
 import pathlib, sys, time

@@ -14,9 +14,8 @@ from absl import logging
 from nasnet_jax.data.image_file import ImageError
 from nasnet_jax.data.source import Source
 from nasnet_jax.paths import local_path
+from nasnet_jax.run_files import LEFT_OUT_FILE
 from nasnet_jax.space.serialization import write_atomically
-
-LEFT_OUT_FILE = "left_out.txt"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from nasnet_jax.formats.pytorch import pytorch_files
 from nasnet_jax.formats.stablehlo import stablehlo_files
 from nasnet_jax.formats.tflite import tflite_files
 from nasnet_jax.inference import Model, find_model, load
+from nasnet_jax.run_files import SUMMARY_FILE
 
 
 class Format(NamedTuple):
@@ -202,7 +203,7 @@ def write_export(
 
 def _results(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """What the training that made a model has measured; nothing for models that stand alone."""
-    summary = find_model(checkpoint).parent / "summary.json"
+    summary = find_model(checkpoint).parent / SUMMARY_FILE
     return json.loads(summary.read_text()) if summary.exists() else {}
 
 

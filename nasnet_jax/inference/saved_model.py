@@ -25,6 +25,7 @@ from nasnet_jax.inference.preprocessing import Preprocessing
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.platform import find_devices
 from nasnet_jax.reading import DamagedError, read_or_prove_damage
+from nasnet_jax.run_files import BEST_FILE, CONFIG_FILE
 
 MODEL_FILE = "model.json"
 WEIGHTS = "weights"
@@ -34,8 +35,6 @@ _WHAT_TO_GIVE = (
     "Give the workdir of a training or a search, "
     "or a folder that save_model or import_weights wrote."
 )
-_BEST_ARCHITECTURE = "best_architecture.json"
-_RUN_CONFIG = "config.json"
 _ONLY_IN_TRAINING = "aux_head"
 """The attribute of `NASNet` that holds what inference does not use."""
 
@@ -135,13 +134,13 @@ def find_model(path: str | os.PathLike[str]) -> epath.Path:
         raise ValueError(
             f"{str(folder)!r} is a file, but a model is a folder with {MODEL_FILE}. {_WHAT_TO_GIVE}"
         )
-    best = folder / _BEST_ARCHITECTURE
+    best = folder / BEST_FILE
     if best.exists():
         raise ValueError(
             f"{str(folder)!r} is the workdir of a search that is under way: the winner's model is "
             "written at its end. Run the same search command again; it goes on where it stopped."
         )
-    if (folder / _RUN_CONFIG).exists():
+    if (folder / CONFIG_FILE).exists():
         raise ValueError(
             f"{str(folder)!r} is the workdir of a run that has not written its model yet. Run "
             "the same command again; it goes on where it stopped."

@@ -19,11 +19,10 @@ from markupsafe import Markup
 from nasnet_jax.paths import local_path
 from nasnet_jax.report import charts, packing, palette
 from nasnet_jax.report.run import STATUSES, Run, load_runs
+from nasnet_jax.run_files import REPORT_FILE
 from nasnet_jax.space.decisions import CELL_KINDS
 from nasnet_jax.space.operations import COMBINERS, LABELS, OPERATIONS
 from nasnet_jax.space.serialization import write_atomically
-
-REPORT_FILE = "report.html"
 
 _SCRIPTS = ("architecture.js", "cell.js", "table.js", "main.js")
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from nasnet_jax.paths import local_path
+from nasnet_jax.run_files import CONFIG_FILE, HISTORY_FILE, REFERENCES_FILE, SUMMARY_FILE
 from nasnet_jax.space.architecture import Architecture
 
-HISTORY_FILE, REFERENCES_FILE = "history.csv", "references.json"
 STATUSES = ("trained", "reused", "diverged", "stopped")
 
 
@@ -134,8 +134,8 @@ def _load(path: pathlib.Path, name: str) -> Run:
         return Run(
             name=name,
             path=path,
-            config=_read_json(path / "config.json"),
-            summary=_read_json(path / "summary.json"),
+            config=_read_json(path / CONFIG_FILE),
+            summary=_read_json(path / SUMMARY_FILE),
             references=_read_list(path / REFERENCES_FILE),
             architectures=[row["architecture"] for row in rows],
             batch=np.array([row["batch"] for row in rows]).astype(np.int32),

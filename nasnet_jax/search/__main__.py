@@ -38,9 +38,9 @@ def main(argv: list[str]) -> None:
     from nasnet_jax.report.run import load_runs
     from nasnet_jax.report.terminal import ProgressLine, best_text, summary_text
     from nasnet_jax.report.text import architecture_text
+    from nasnet_jax.run_files import BEST_FILE
     from nasnet_jax.search.loop import run
     from nasnet_jax.search.progress import Progress
-    from nasnet_jax.search.results import BEST_FILE
     from nasnet_jax.space import Architecture
 
     line = ProgressLine()

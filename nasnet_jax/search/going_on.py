@@ -10,10 +10,10 @@ import jax
 import ml_collections
 from absl import logging
 
-from nasnet_jax.search.results import SUMMARY_FILE
+from nasnet_jax.run_files import CONFIG_FILE, SUMMARY_FILE
 from nasnet_jax.search.winner import has_model
 from nasnet_jax.space import Architecture
-from nasnet_jax.workdir import CONFIG_FILE, MayChange, Workdir, always, of_first_process
+from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
 
 MAY_CHANGE: MayChange = {
     "num_children": operator.le,

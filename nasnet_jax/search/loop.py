@@ -18,6 +18,7 @@ from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
 from nasnet_jax.report import LiveReport, write_report
+from nasnet_jax.run_files import CONFIG_FILE, HISTORY_FILE
 from nasnet_jax.search.batch import train_batch
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_result import ChildResult
@@ -31,12 +32,12 @@ from nasnet_jax.search.metrics import Metrics
 from nasnet_jax.search.progress import Progress
 from nasnet_jax.search.proposing import draw
 from nasnet_jax.search.references import References, parse_references
-from nasnet_jax.search.results import HISTORY_FILE, summarize, write_results
+from nasnet_jax.search.results import summarize, write_results
 from nasnet_jax.search.strategies import make_strategy
 from nasnet_jax.search.warm_start import WarmStart, read_warm_start
 from nasnet_jax.search.winner import has_model, save_winner
 from nasnet_jax.space import canonical_decisions, choices, decision_kinds
-from nasnet_jax.workdir import CONFIG_FILE, Workdir, of_first_process
+from nasnet_jax.workdir import Workdir, of_first_process
 
 
 @usual_arithmetic()

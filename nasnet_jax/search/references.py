@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import ml_collections
 
+from nasnet_jax.run_files import REFERENCES_FILE
 from nasnet_jax.search.child_result import ChildResult
 from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.space import Architecture, parse_architecture
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.workdir import of_first_process
-
-REFERENCES_FILE = "references.json"
 
 
 def parse_references(config: ml_collections.ConfigDict) -> dict[str, Architecture]:

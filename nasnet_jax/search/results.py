@@ -11,16 +11,12 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.report.front import pareto_front
+from nasnet_jax.run_files import BEST_FILE, HISTORY_FILE, PARETO_FILE, SUMMARY_FILE
 from nasnet_jax.search.budget import COSTS
 from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.effort import Effort
 from nasnet_jax.search.history import History, Status
 from nasnet_jax.space.serialization import write_atomically
-
-HISTORY_FILE = "history.csv"
-BEST_FILE = "best_architecture.json"
-SUMMARY_FILE = "summary.json"
-PARETO_FILE = "pareto.json"
 
 
 def summarize(

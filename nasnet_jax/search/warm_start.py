@@ -18,15 +18,13 @@ import numpy as np
 
 from nasnet_jax.data.fingerprint import difference
 from nasnet_jax.paths import local_path
-from nasnet_jax.report.run import HISTORY_FILE, Run, load_runs
+from nasnet_jax.report.run import Run, load_runs
+from nasnet_jax.run_files import DATA_FILE, HISTORY_FILE, WARM_START_FILE
 from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.config import default_config
 from nasnet_jax.search.strategy import Strategy
 from nasnet_jax.space import Architecture
 from nasnet_jax.space.serialization import write_atomically
-from nasnet_jax.workdir import DATA_FILE
-
-WARM_START_FILE = "warm_start.json"
 
 _DECIDE_A_REWARD = ("seed", "num_blocks", "dataset", "child", "halving", "mesh")
 """Fields, and parts of them, that a child's accuracy depends on, but for `_PLACES`."""

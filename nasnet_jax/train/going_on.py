@@ -11,9 +11,8 @@ import ml_collections
 from absl import logging
 
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER
+from nasnet_jax.run_files import SUMMARY_FILE
 from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
-
-SUMMARY_FILE = "summary.json"
 
 _MAY_CHANGE: MayChange = {
     "architecture": always,  # The one in the workdir counts.

@@ -21,15 +21,13 @@ from flax import nnx
 
 from nasnet_jax.inference.description import ModelDescription
 from nasnet_jax.inference.saved_model import read_description, read_model
+from nasnet_jax.run_files import ORIGIN_FILE
 from nasnet_jax.space import Architecture, Macro
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.train.config import config_macro
 from nasnet_jax.train.evaluation import from_processes
 from nasnet_jax.train.input import TrainingInput
 from nasnet_jax.train.program import TrainProgram, TrainState
-
-ORIGIN_FILE = "init_from.json"
-"""In a training's workdir: the description of the model that it started from."""
 
 _FREE = ("num_classes", "image_size")
 """Fields of the skeleton that may differ: other classes get a new head, and cells take any size."""

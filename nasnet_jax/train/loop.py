@@ -22,6 +22,7 @@ from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
+from nasnet_jax.run_files import ARCHITECTURE_FILE, CONFIG_FILE, PARAMETERS_FILE, SUMMARY_FILE
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.train.checkpoints import TrainCheckpoints
@@ -34,7 +35,7 @@ from nasnet_jax.train.config import (
     layer_config,
 )
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
-from nasnet_jax.train.going_on import SUMMARY_FILE, finished_summary, may_change, reasons
+from nasnet_jax.train.going_on import finished_summary, may_change, reasons
 from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
@@ -42,10 +43,8 @@ from nasnet_jax.train.parameters import write_parameters
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
 from nasnet_jax.train.progress import Progress
 from nasnet_jax.train.record import Record
-from nasnet_jax.workdir import CONFIG_FILE, Workdir, of_first_process
+from nasnet_jax.workdir import Workdir, of_first_process
 
-ARCHITECTURE_FILE = "architecture.json"
-PARAMETERS_FILE = "parameters.txt"
 PROFILE_AFTER = 10
 """Steps of a session before the profile, so that nothing is compiled in it."""
 PROFILE_STEPS = 5

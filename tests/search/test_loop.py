@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.lock import LOCK_FILE, locked
+from nasnet_jax.lock import locked
+from nasnet_jax.run_files import LOCK_FILE
 from nasnet_jax.search.loop import run
 from nasnet_jax.space import Architecture
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER
+from nasnet_jax.run_files import SUMMARY_FILE
 from nasnet_jax.train.config import default_config
-from nasnet_jax.train.going_on import SUMMARY_FILE, finished_summary, may_change, reasons
+from nasnet_jax.train.going_on import finished_summary, may_change, reasons
 from nasnet_jax.workdir import Workdir
 
 

@@ -23,10 +23,11 @@ from nasnet_jax.inference.published.networks import NETWORKS, NORM_EPSILON
 from nasnet_jax.inference.saved_model import read_model
 from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.nasnet import NASNet
+from nasnet_jax.run_files import ORIGIN_FILE
 from nasnet_jax.space import NASNET_A, Macro, parse_architecture
 from nasnet_jax.train import default_config, run
 from nasnet_jax.train.config import layer_config
-from nasnet_jax.train.initialization import ORIGIN_FILE, Origin, start_from
+from nasnet_jax.train.initialization import Origin, start_from
 from nasnet_jax.train.input import open_input
 from nasnet_jax.train.program import TrainProgram, make_mesh
 

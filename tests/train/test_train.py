@@ -16,8 +16,9 @@ import pytest
 from flax import nnx
 
 from nasnet_jax.inference.saved_model import read_model
-from nasnet_jax.lock import LOCK_FILE, locked
+from nasnet_jax.lock import locked
 from nasnet_jax.preemption import Preempted
+from nasnet_jax.run_files import LOCK_FILE
 from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config, loop, run
 
