@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from scipy import stats
 
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.platform import use_every_core
 from nasnet_jax.space import Architecture, choices
 
@@ -70,7 +71,7 @@ class Trainer:
 
     def __init__(self) -> None:
         use_every_core()
-        from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+        from nasnet_jax.search.child_trainer import ChildTrainer
         from nasnet_jax.search.data import load_data
 
         spec = importlib.util.spec_from_file_location("quickstart", ROOT / "configs/quickstart.py")
@@ -80,7 +81,7 @@ class Trainer:
         config = module.get_config()
         self.epochs = config.child.epochs
         self.blocks = config.num_blocks
-        self.trainer = ChildTrainer(config, load_data(config), make_mesh(-1, 1))
+        self.trainer = ChildTrainer(config, load_data(config), search_mesh(-1, 1))
         self.trainer.compile()
         print(f"{jax.device_count()} devices of {jax.devices()[0].platform}", flush=True)
 

@@ -13,9 +13,9 @@ import jax
 from sizes import CLASSES
 from worker import Run, serve
 
+from nasnet_jax.progress import SearchProgress
 from nasnet_jax.search import loop
 from nasnet_jax.search.config import default_config
-from nasnet_jax.search.progress import Progress
 
 
 class TimeIsUp(Exception):
@@ -42,7 +42,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         begun: list[float] = []
         children, found = 0.0, []
 
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: SearchProgress) -> None:
             nonlocal children
             seconds = time.perf_counter() - begun[0]
             children = progress.share * config.num_children

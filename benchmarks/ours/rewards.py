@@ -9,8 +9,9 @@ from worker import Run, serve
 
 from configs import quickstart
 from nasnet_jax.data import load_arrays
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.platform import use_every_core
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
@@ -18,7 +19,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     config = quickstart.get_config()
     config.child.bfloat16 = settings["bfloat16"]
     config.seed = settings["seed"]
-    trainer = ChildTrainer(config, load_arrays(config.dataset.name), make_mesh(-1, 1))
+    trainer = ChildTrainer(config, load_arrays(config.dataset.name), search_mesh(-1, 1))
     trainer.compile()
 
     def run(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """How long a GPU is kept busy by being asked: an estimate, from few measurements.
 
 An NVIDIA H200 with JAX 0.11.2 took 10 microseconds for a conditional, and 25 and 50 ms for a step of
-a child alone at quickstart and proxy size (`benchmarks/results/gpu`), 5.0 and 6.3 ms for each of its
-cells. `compile_check` counts 935 kernels and 91 round trips in a cell at proxy size. With 10 microseconds
-for each of these, that leaves about 5 for a kernel: they are small, and bound by being launched. Within a
-CUDA graph it is less, by how much has not been measured.
+a child alone at quickstart and proxy size, by an earlier program (`benchmarks/results/gpu`), 5.0 and
+6.3 ms for each of its cells. `compile_check` counted 935 kernels and 91 round trips in a cell of it at
+proxy size. With 10 microseconds for each of these, that leaves about 5 for a kernel: they are small, and
+bound by being launched. Within a CUDA graph it is less, by how much has not been measured.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ ROUND_TRIP_SECONDS = 10e-6
 
 CHUNK = Launches(kernels=40)
 """Of a tape's chunk, both ways, with its share of a step's rest; compiled for an H200, K=64, s=16."""
-BLOCK = Launches(kernels=187, round_trips=18)
-"""Of a block of a child alone, likewise."""
 
 
 def launching_seconds(launches: Launches) -> float:
@@ -39,11 +37,8 @@ def child_step_seconds(config: ml_collections.ConfigDict, macro: Macro) -> float
     """
     supernet = make_child_program(config, macro, platform="gpu").supernet
     turns = search_turns(supernet, macro)
-    if not turns.tapes:
-        launches = BLOCK.times(config.num_blocks * turns.cells)
-    else:
-        chunks = sum(tape.chunks for tape in turns.tapes.values())
-        launches = CHUNK.times(chunks) + Launches(round_trips=turns.most_round_trips or 0.0)
+    chunks = sum(tape.chunks for tape in turns.tapes.values())
+    launches = CHUNK.times(chunks) + Launches(round_trips=turns.most_round_trips or 0.0)
     if config.mesh.cuda_graphs:
         launches = Launches(launches.kernels)
     return launching_seconds(launches) / turns.children

@@ -17,13 +17,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from nasnet_jax.mesh import fitting_batches
 from nasnet_jax.planning.gpu import gpu_devices
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Topology
 from nasnet_jax.platform import find_devices
 from nasnet_jax.search.child_program import Control, Data, make_child_program
 from nasnet_jax.train.config import check_config, config_architecture
-from nasnet_jax.train.program import TrainProgram, fitting_batches
+from nasnet_jax.train.program import TrainProgram
 
 _LIBTPU = {
     "TPU_SKIP_MDS_QUERY": "1",

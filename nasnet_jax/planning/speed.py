@@ -25,10 +25,11 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.data.builtin import FakeSpec, make_fake
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.planning.search_size import SearchSize
 from nasnet_jax.planning.topology import Chip
 from nasnet_jax.planning.work import Work, child_work
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.space import OPERATIONS, Architecture, Block, Cell, Macro, sample_architecture
 
 MATRIX_SHARE = 0.5
@@ -123,7 +124,7 @@ def measure(
             channels=macro.image_channels,
         )
     )
-    trainer = ChildTrainer(config, dataset, make_mesh(-1, config.mesh.data))
+    trainer = ChildTrainer(config, dataset, search_mesh(-1, config.mesh.data))
     row = trainer.mesh.shape["arch"]
     images = batch * (steps + EVALUATION)
     trainer.train([architectures[0][1]] * row, epochs=1)

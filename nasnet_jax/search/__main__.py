@@ -35,17 +35,17 @@ def main(argv: list[str]) -> None:
         start.join_pod()
     import jax
 
+    from nasnet_jax.progress import SearchProgress
     from nasnet_jax.report.run import load_runs
     from nasnet_jax.report.terminal import ProgressLine, best_text, summary_text
     from nasnet_jax.report.text import architecture_text
     from nasnet_jax.run_files import BEST_FILE
     from nasnet_jax.search.loop import run
-    from nasnet_jax.search.progress import Progress
     from nasnet_jax.space import Architecture
 
     line = ProgressLine()
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: SearchProgress) -> None:
         if jax.process_index() > 0:
             return
         best = "-" if progress.best_reward is None else f"{progress.best_reward:.4f}"

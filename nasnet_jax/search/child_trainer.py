@@ -20,7 +20,6 @@ from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
 from nasnet_jax.memory import check_parameters_fit, check_program_fits
-from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
 from nasnet_jax.search.budget import make_budget
 from nasnet_jax.search.child_program import Children, Control, Data, make_child_program
@@ -31,28 +30,6 @@ from nasnet_jax.search.moving import Mover, place, rows_of
 from nasnet_jax.search.together import fitted
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.supernet import Launch, Parameters, Room, Supernet
-
-
-def make_mesh(arch: int, data: int) -> Mesh:
-    """A mesh `('arch', 'data')` over all devices.
-
-    Raises:
-      ValueError: if the devices do not fill it.
-    """
-    devices = find_devices()
-    if len(devices) % data:
-        raise ValueError(
-            f"mesh.data={data} does not divide the {len(devices)} devices that JAX sees "
-            f"({devices[0].platform}). Set it to a number that does, or to 1."
-        )
-    if arch == -1:
-        arch = len(devices) // data
-    if arch * data != len(devices):
-        raise ValueError(
-            f"mesh.arch={arch} times mesh.data={data} does not make the {len(devices)} devices "
-            f"that JAX sees ({devices[0].platform}). Set mesh.arch=-1 to use what is there."
-        )
-    return Mesh(np.array(devices).reshape(arch, data), ("arch", "data"))
 
 
 class _Trained(NamedTuple):

@@ -15,21 +15,22 @@ import numpy as np
 
 from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.memory import explained_memory
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preemption, preemption
+from nasnet_jax.progress import SearchProgress
 from nasnet_jax.report import LiveReport, write_report
 from nasnet_jax.run_files import CONFIG_FILE, HISTORY_FILE
 from nasnet_jax.search.batch import train_batch
 from nasnet_jax.search.checkpoint import SearchCheckpoints
 from nasnet_jax.search.child_result import ChildResult
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.config import SAVES_MEMORY, check_config, default_config
 from nasnet_jax.search.data import load_data
 from nasnet_jax.search.effort import Effort
 from nasnet_jax.search.going_on import MAY_CHANGE, REASONS, finished_summary
 from nasnet_jax.search.history import Entry, History
 from nasnet_jax.search.metrics import Metrics
-from nasnet_jax.search.progress import Progress
 from nasnet_jax.search.proposing import draw
 from nasnet_jax.search.references import References, parse_references
 from nasnet_jax.search.results import summarize, write_results
@@ -46,7 +47,7 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike[str],
     *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[SearchProgress], None] = lambda progress: None,
     on_begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Runs a search, or resumes it from the last batch that was finished.
@@ -81,7 +82,7 @@ def run(
     summary = finished_summary(place, config)
     if summary is not None:
         return summary
-    mesh = make_mesh(config.mesh.arch, config.mesh.data)
+    mesh = search_mesh(config.mesh.arch, config.mesh.data)
     started = time.time()
     dataset = load_data(config)
     place.check_data(dataset.fingerprint)
@@ -163,7 +164,7 @@ class Search:
         checkpoints: SearchCheckpoints,
         metrics: Metrics,
         signals: Preemption,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[SearchProgress], None],
     ) -> None:
         self.config = config
         self.folder = place.path
@@ -369,7 +370,13 @@ class Search:
             rewards.append(self.history.best_reward)
         children = len(self.history) + len(finished)
         self._on_progress(
-            Progress(phase, share, seconds_left, children, max(rewards, default=None))
+            SearchProgress(
+                phase=phase,
+                share=share,
+                seconds_left=seconds_left,
+                children=children,
+                best_reward=max(rewards, default=None),
+            )
         )
 
     def _save(self) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from nasnet_jax.train.config import default_config
 
 if TYPE_CHECKING:
     from nasnet_jax.train.loop import run
-    from nasnet_jax.train.progress import Progress
 
-__all__ = ["Progress", "default_config", "run"]
+__all__ = ["default_config", "run"]
 
 
 def __getattr__(name: str) -> object:
     """Imports the loop on first use (PEP 562): TensorFlow comes with it, and configs need neither."""
-    if name in ("Progress", "run"):
-        return getattr(importlib.import_module("nasnet_jax.train.loop"), name)
+    if name == "run":
+        from nasnet_jax.train.loop import run
+
+        return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

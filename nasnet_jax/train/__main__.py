@@ -32,10 +32,10 @@ def main(argv: list[str]) -> None:
         start.join_pod()
     import jax
 
+    from nasnet_jax.progress import TrainProgress
     from nasnet_jax.train.loop import run
-    from nasnet_jax.train.progress import Progress
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: TrainProgress) -> None:
         if jax.process_index() > 0:
             return
         accuracy = progress.test_accuracy
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         # Nothing is known of the pace before the second step.
         pace = (
             f", {progress.images_per_second:.0f} images/s, {progress.seconds_left / 60:.1f} min left"
-            if progress.images_per_second
+            if progress.seconds_left is not None
             else ""
         )
         print(

@@ -20,8 +20,10 @@ from nasnet_jax.data.remaining import write_left_out
 from nasnet_jax.inference.description import ModelDescription, serving_layers
 from nasnet_jax.inference.saved_model import MODEL_FOLDER, save_model
 from nasnet_jax.memory import explained_memory
+from nasnet_jax.mesh import training_mesh
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
+from nasnet_jax.progress import TrainProgress
 from nasnet_jax.run_files import ARCHITECTURE_FILE, CONFIG_FILE, PARAMETERS_FILE, SUMMARY_FILE
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.space.serialization import write_atomically
@@ -40,8 +42,7 @@ from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
 from nasnet_jax.train.parameters import write_parameters
-from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState, make_mesh
-from nasnet_jax.train.progress import Progress
+from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState
 from nasnet_jax.train.record import Record
 from nasnet_jax.workdir import Workdir, of_first_process
 
@@ -56,7 +57,7 @@ def run(
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike[str],
     *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[TrainProgress], None] = lambda progress: None,
     on_begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Trains an architecture, or goes on from the last checkpoint.
@@ -99,7 +100,7 @@ def run(
     macro = config_macro(config)
     origin = Origin.of(config, folder if place.has_begun else None) if config.init_from else None
     settings = config if origin is None else origin.settings(config, architecture)
-    mesh = make_mesh(config)
+    mesh = training_mesh(config)
     data = open_input(config, check=place.check_data)
     if origin is not None:
         data = origin.input(data)
@@ -213,7 +214,7 @@ class Training:
         checkpoints: TrainCheckpoints,
         writer: metric_writers.MetricWriter,
         signals: Preemption,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[TrainProgress], None],
         on_begin: Callable[[], None],
     ) -> None:
         self.step = 0
@@ -390,7 +391,9 @@ class Training:
         self._writer.flush()
         total = self._program.total_steps
         self._on_progress(
-            Progress(
+            TrainProgress(
+                phase="train",
+                share=self.step / total,
                 step=self.step,
                 steps=total,
                 epoch=self.step / self._program.steps_per_epoch,
@@ -398,6 +401,6 @@ class Training:
                 loss=self.loss,
                 test_accuracy=None if evaluation is None else evaluation.top1,
                 images_per_second=images_per_second,
-                seconds_left=(total - self.step) / rate if rate else math.nan,
+                seconds_left=(total - self.step) / rate if rate else None,
             )
         )

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
-from absl import logging
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -18,7 +17,6 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.memory import check_parameters_fit
 from nasnet_jax.nn.initial import draws, started
 from nasnet_jax.nn.nasnet import NASNet
-from nasnet_jax.platform import find_devices
 from nasnet_jax.ranges import STEP
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.train.config import config_macro, layer_config
@@ -82,38 +80,6 @@ class StepMetrics(NamedTuple):
     loss: jax.Array
     gradient_norm: jax.Array
     loss_mean: jax.Array
-
-
-def make_mesh(config: ml_collections.ConfigDict) -> Mesh:
-    """A mesh with the one axis `data`, over as many devices as divide the batch evenly.
-
-    A group of examples that batch normalization looks at together is not split over devices.
-
-    Raises:
-        ValueError: If there are several processes and not all of their devices can be used.
-    """
-    devices = find_devices()
-    part = config.batch_size // config.accumulation_steps
-    units = part // (config.batch_norm.group_size or 1)
-    used = max(n for n in range(1, len(devices) + 1) if units % n == 0)
-    if used < len(devices):
-        message = (
-            f"{used} of {len(devices)} devices can be used: {part} examples at a time (batch_size / "
-            f"accumulation_steps) in groups of batch_norm.group_size {config.batch_norm.group_size} "
-            "cannot be dealt evenly to more. All are used with "
-            f"{fitting_batches(config, len(devices))}; the learning rate follows the batch."
-        )
-        if jax.process_count() > 1:
-            raise ValueError(f"{message} With several processes all must be used.")
-        logging.warning(message)
-    return Mesh(np.array(devices[:used]), ("data",))
-
-
-def fitting_batches(config: ml_collections.ConfigDict, num_devices: int) -> str:
-    """The flags for the nearest batches that can be dealt to all devices, for people."""
-    unit = num_devices * (config.batch_norm.group_size or 1) * config.accumulation_steps
-    below = config.batch_size // unit * unit
-    return " or ".join(f"--config.batch_size={size}" for size in (below, below + unit) if size)
 
 
 class TrainProgram:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasnet_jax.planning import CHIPS, parse_topology
+from nasnet_jax.planning.gpu_time import child_step_seconds
 from nasnet_jax.planning.plan import (
     PAPER_CHILDREN,
     calibrate,
@@ -33,7 +34,7 @@ from nasnet_jax.planning.speed import (
     fit_speed,
 )
 from nasnet_jax.planning.work import Work, child_work
-from nasnet_jax.search.config import default_config
+from nasnet_jax.search.config import default_config, search_macro
 from nasnet_jax.space import Architecture, Macro, cost, sample_architecture
 from nasnet_jax.train.config import default_config as training_config
 
@@ -203,8 +204,9 @@ def test_gpus_wait_to_be_asked():
 
     assert planned("v5e-1").launching_seconds == 0.0
     alone = planned("h100-1")
-    # 3 cells of 5 blocks in each of 703 steps of 20 epochs, besides 79 evaluations that are a third.
-    assert alone.launching_seconds == pytest.approx(15 * 1.115e-3 * (20 * 703 + 79 / 3), rel=1e-2)
+    # In each of 703 steps of 20 epochs, besides 79 evaluations that are a third.
+    step = child_step_seconds(config, search_macro(config, (32, 32, 3), 10))
+    assert alone.launching_seconds == pytest.approx(step * (20 * 703 + 79 / 3), rel=1e-2)
     assert alone.child_seconds > alone.launching_seconds
     assert "of that, asking" in plan_text(alone, price=None)
     together = planned("h100-1", children_per_device=16, chunk=8)

@@ -1,4 +1,4 @@
-"""Progress and results in a terminal, and where the output is none."""
+"""SearchProgress and results in a terminal, and where the output is none."""
 
 from __future__ import annotations
 

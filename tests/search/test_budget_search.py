@@ -9,8 +9,8 @@ from pathlib import Path
 import ml_collections
 import pytest
 
+from nasnet_jax.progress import SearchProgress
 from nasnet_jax.search.loop import run
-from nasnet_jax.search.progress import Progress
 from nasnet_jax.space import Architecture
 
 Rows = Callable[[Path], list[dict[str, str]]]
@@ -44,7 +44,7 @@ def test_a_search_keeps_to_its_budget_also_when_it_is_stopped_at_a_rung(
     whole = tmp_path / "whole"
     calls = 0
 
-    def count(progress: Progress) -> None:
+    def count(progress: SearchProgress) -> None:
         nonlocal calls
         calls += progress.phase == "search"
 
@@ -73,7 +73,7 @@ def test_a_search_keeps_to_its_budget_also_when_it_is_stopped_at_a_rung(
 
     stopped, left = tmp_path / "stopped", calls - 1
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: SearchProgress) -> None:
         nonlocal left
         left -= 1
         if not left:

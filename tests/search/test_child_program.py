@@ -11,8 +11,9 @@ import pytest
 from jax.sharding import Mesh
 
 from nasnet_jax.data.builtin import FakeSpec, make_fake
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.search.child_result import Span
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.config import default_config
 from nasnet_jax.search.halving import train_halved
 from nasnet_jax.search.rungs import survivors
@@ -247,11 +248,11 @@ def test_a_diverging_child_has_no_reward(trainer, architectures, results, monkey
 
 
 def test_mesh_must_fill_the_devices():
-    assert dict(make_mesh(-1, 2).shape) == {"arch": len(jax.devices()) // 2, "data": 2}
+    assert dict(search_mesh(-1, 2).shape) == {"arch": len(jax.devices()) // 2, "data": 2}
     with pytest.raises(ValueError, match="mesh.arch=3 times mesh.data=1 does not make"):
-        make_mesh(3, 1)
+        search_mesh(3, 1)
     with pytest.raises(ValueError, match="mesh.data=3 does not divide the 4 devices"):
-        make_mesh(-1, 3)
+        search_mesh(-1, 3)
 
 
 def test_batch_larger_than_the_training_images():

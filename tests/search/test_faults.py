@@ -20,8 +20,9 @@ import pytest
 from pods import on_full_disk, started
 
 from nasnet_jax.data.sources import load_arrays
+from nasnet_jax.mesh import search_mesh
 from nasnet_jax.preemption import EXIT_CODE
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.space import sample_architecture
 
 Rows = Callable[[Path], list[dict[str, str]]]
@@ -154,7 +155,7 @@ def test_children_learn_from_prepared_cifar10(
 ) -> None:
     dataset = load_arrays("cifar10", data_dir=shared_data_dir)
     assert dataset.image_shape == (32, 32, 3) and dataset.num_classes == 10
-    trainer = ChildTrainer(tiny_config, dataset, make_mesh(-1, 1))
+    trainer = ChildTrainer(tiny_config, dataset, search_mesh(-1, 1))
     architectures = [sample_architecture(np.random.default_rng(seed), 2) for seed in range(4)]
     results = trainer.train(architectures, epochs=1)
     assert not any(result.diverged for result in results)

@@ -9,7 +9,8 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.data.dataset import Dataset
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.mesh import search_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 
 IMAGES = 80_000
 SIZE = 32
@@ -26,7 +27,7 @@ def test_devices_of_a_cpu_share_the_images(tiny_config: ml_collections.ConfigDic
     labels = np.arange(IMAGES, dtype=np.int32) % 10
     dataset = Dataset("grey", images, labels, images[:10], labels[:10], tuple("abcdefghij"))
     before = resident()
-    trainer = ChildTrainer(tiny_config, dataset, make_mesh(-1, 1))
+    trainer = ChildTrainer(tiny_config, dataset, search_mesh(-1, 1))
     assert jax.device_count() == 4
     # Some of it may lie in memory that the process had before.
     assert images.nbytes / 2 < resident() - before < 2 * images.nbytes

@@ -8,7 +8,8 @@ import ml_collections
 import numpy as np
 
 from nasnet_jax.data import Dataset, load_arrays
-from nasnet_jax.search.child_trainer import ChildTrainer, make_mesh
+from nasnet_jax.mesh import search_mesh
+from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.space.sampling import sample_architecture
 
 
@@ -21,7 +22,7 @@ def test_order_of_the_data_changes_rewards_no_more_than_the_seed_does(
     rng = np.random.default_rng(0)
     architectures = [sample_architecture(rng, tiny_config.num_blocks) for _ in range(8)]
     digits = load_arrays("digits")
-    mesh = make_mesh(-1, 1)
+    mesh = search_mesh(-1, 1)
 
     def rewards(order: np.ndarray, seed: int) -> np.ndarray:
         dataset: Dataset = dataclasses.replace(

@@ -19,8 +19,8 @@ import pytest
 from pods import member, on_full_disk, pod_command, started
 
 from nasnet_jax.preemption import EXIT_CODE
+from nasnet_jax.progress import SearchProgress
 from nasnet_jax.search.loop import run
-from nasnet_jax.search.progress import Progress
 
 Rows = Callable[[Path], list[dict[str, str]]]
 LIMIT = 300
@@ -158,7 +158,7 @@ def test_one_process_goes_on_with_the_search_of_two(
     workdir = shutil.copytree(told_to_end, tmp_path / "run")
     before = history_rows(workdir)
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: SearchProgress) -> None:
         if progress.children > len(before):
             raise Enough
 

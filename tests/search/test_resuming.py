@@ -17,10 +17,10 @@ import pytest
 
 from nasnet_jax import checkpoint, reading
 from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.progress import SearchProgress
 from nasnet_jax.search import loop
 from nasnet_jax.search.child_trainer import ChildTrainer
 from nasnet_jax.search.loop import run
-from nasnet_jax.search.progress import Progress
 
 Rows = Callable[[Path], list[dict[str, str]]]
 
@@ -62,7 +62,7 @@ def test_interrupted_search_resumes_to_the_same_history(
     """In another thread than the main one, too, which cannot handle signals."""
     calls = 0
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: SearchProgress) -> None:
         nonlocal calls
         calls += 1
         if calls == call:
@@ -192,7 +192,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before(
     steps = sorted(int(path.name) for path in (unsummed / "checkpoints").iterdir())
     damage(unsummed / "checkpoints" / str(steps[-1]))
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: SearchProgress) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):

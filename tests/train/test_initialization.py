@@ -21,6 +21,7 @@ from nasnet_jax.inference.description import serving_layers
 from nasnet_jax.inference.published import SOURCES
 from nasnet_jax.inference.published.networks import NETWORKS, NORM_EPSILON
 from nasnet_jax.inference.saved_model import read_model
+from nasnet_jax.mesh import training_mesh
 from nasnet_jax.nn.borders import EDGES
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.run_files import ORIGIN_FILE
@@ -29,7 +30,7 @@ from nasnet_jax.train import default_config, run
 from nasnet_jax.train.config import layer_config
 from nasnet_jax.train.initialization import Origin, start_from
 from nasnet_jax.train.input import open_input
-from nasnet_jax.train.program import TrainProgram, make_mesh
+from nasnet_jax.train.program import TrainProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = parse_architecture(
@@ -89,7 +90,7 @@ def write(
 def program_of(config: ml_collections.ConfigDict, workdir: Path | None = None) -> TrainProgram:
     """The program of a training that starts from the model of its configuration."""
     settings = Origin.of(config, workdir).settings(config, ARCHITECTURE)
-    return TrainProgram(settings, ARCHITECTURE, make_mesh(settings), steps_per_epoch=1)
+    return TrainProgram(settings, ARCHITECTURE, training_mesh(settings), steps_per_epoch=1)
 
 
 @pytest.mark.parametrize("edges", EDGES)
@@ -108,7 +109,7 @@ def test_a_training_begins_with_the_logits_of_its_model(write: Write, edges: str
     config.init_from = ""
     plain = open_input(config)
     assert not np.allclose(prepared, [plain.prepare(image, 1) for image in IMAGES], atol=0.1)
-    other = TrainProgram(config, ARCHITECTURE, make_mesh(config), steps_per_epoch=1)
+    other = TrainProgram(config, ARCHITECTURE, training_mesh(config), steps_per_epoch=1)
     assert not np.allclose(nnx.merge(other.graph, *other.served(state))(prepared), wanted, rtol=0.1)
 
 

@@ -28,7 +28,8 @@ from pods import member, on_full_disk_of, pod_command, started
 from nasnet_jax.inference import ModelDescription, Preprocessing, save_model
 from nasnet_jax.nn.nasnet import NASNet
 from nasnet_jax.preemption import EXIT_CODE
-from nasnet_jax.train import Progress, loop, run
+from nasnet_jax.progress import TrainProgress
+from nasnet_jax.train import loop, run
 from nasnet_jax.train.config import config_architecture, config_macro
 from nasnet_jax.train.measure import evaluate
 
@@ -92,7 +93,7 @@ def train_here(workdir: Path, model: Path, last: int) -> None:
     config = tiny_training.get_config()
     config.init_from = str(model)
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: TrainProgress) -> None:
         if progress.step == last:
             raise Enough
 
@@ -207,7 +208,7 @@ def test_one_process_on_two_devices_goes_on_with_the_training_of_two_on_four(
 ) -> None:
     workdir = shutil.copytree(told_to_end, tmp_path / "run")
     two = Mesh(np.array(jax.devices()[:2]), ("data",))
-    monkeypatch.setattr(loop, "make_mesh", lambda config: two)
+    monkeypatch.setattr(loop, "training_mesh", lambda config: two)
     train_here(workdir, model, goal)
     assert_same_training(workdir, alone, goal, goal)
 

@@ -10,9 +10,10 @@ import pytest
 from flax import nnx
 from jax.sharding import Mesh
 
+from nasnet_jax.mesh import training_mesh
 from nasnet_jax.space import Architecture
 from nasnet_jax.train import default_config
-from nasnet_jax.train.program import TrainProgram, make_mesh
+from nasnet_jax.train.program import TrainProgram
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 ARCHITECTURE = Architecture.from_one_line(
@@ -152,7 +153,7 @@ def test_an_infinite_image_shows_in_the_metrics():
 def test_a_mesh_has_as_many_devices_as_whole_groups_can_be_dealt_to(size, group, parts, used):
     assert jax.device_count() == 4
     config = make_config(batch_size=size, accumulation_steps=parts, batch_norm__group_size=group)
-    assert make_mesh(config).size == used
+    assert training_mesh(config).size == used
 
 
 def test_a_pod_that_a_batch_does_not_fill_is_told_which_would(monkeypatch):
@@ -160,7 +161,7 @@ def test_a_pod_that_a_batch_does_not_fill_is_told_which_would(monkeypatch):
     monkeypatch.setattr(jax, "devices", lambda: [None] * 16)
     config = make_config(batch_size=1600, batch_norm__group_size=32)
     with pytest.raises(ValueError, match="10 of 16 devices.*batch_size=1536 or .*batch_size=2048;"):
-        make_mesh(config)
+        training_mesh(config)
 
 
 def test_the_batches_in_the_docs_fill_their_devices():

@@ -15,12 +15,12 @@ import orbax.checkpoint as ocp
 import pytest
 
 from nasnet_jax import checkpoint, reading
+from nasnet_jax.progress import TrainProgress
 from nasnet_jax.space import parse_architecture
 from nasnet_jax.train import loop
 from nasnet_jax.train.evaluation import Evaluation
 from nasnet_jax.train.loop import Training, run
 from nasnet_jax.train.program import TrainState
-from nasnet_jax.train.progress import Progress
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny_training.py"
 BEST, LAST = 12, 34
@@ -73,8 +73,8 @@ class Stopped(Exception):
     """Stands for whatever ends a process."""
 
 
-def stopped_after(step: int) -> Callable[[Progress], None]:
-    def stop(progress: Progress) -> None:
+def stopped_after(step: int) -> Callable[[TrainProgress], None]:
+    def stop(progress: TrainProgress) -> None:
         if progress.step > step:
             raise Stopped
 
@@ -207,7 +207,7 @@ def test_read_errors_that_pass_cost_nothing(
     monkeypatch.setattr(checkpoint.CheckpointManager, "restore", failing)
     first: list[int] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainProgress) -> None:
         first.append(progress.step)
         raise Stopped
 

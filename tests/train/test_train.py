@@ -153,7 +153,7 @@ def test_nan_ends_the_run_and_is_never_saved(tmp_path, monkeypatch):
     ("field", "value", "error", "message"),
     [
         ("architecture", "missing.json", FileNotFoundError, "missing.json"),
-        ("architecture", "nasnet_b", ValueError, "nasnet_b"),
+        ("architecture", "nasnet_d", ValueError, "nasnet_d"),
         ("batch_size", 4096, ValueError, "1437"),
         ("epochs", 0, ValueError, "epochs must be above 0"),
         ("init_from", "missing", FileNotFoundError, "missing"),
