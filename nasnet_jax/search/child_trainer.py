@@ -26,7 +26,7 @@ from nasnet_jax.search.child_program import Children, Control, Data, make_child_
 from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, TrainedChild
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import ahead, deal, share
-from nasnet_jax.search.moving import Mover, place, rows_of
+from nasnet_jax.search.moving import Mover, are_parameters, place, rows_of
 from nasnet_jax.search.together import fitted
 from nasnet_jax.space import Architecture, cost
 from nasnet_jax.supernet import Launch, Parameters, Room, Supernet
@@ -333,7 +333,7 @@ class ChildTrainer:
         parameters, optimizer = jax.tree.map(
             lambda part: self._take(trained, part, device, child),
             (children.parameters, children.optimizer),
-            is_leaf=lambda part: isinstance(part, Parameters),
+            is_leaf=are_parameters,
         )
         return PausedChild(parameters, optimizer)
 

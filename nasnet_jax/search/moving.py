@@ -42,6 +42,11 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(place_leaf, tree)
 
 
+def are_parameters(tree: Any) -> bool:
+    """Whether a part of a child's state is its parameters, or what an optimizer keeps for each."""
+    return isinstance(tree, Parameters)
+
+
 class Mover:
     """Takes single children out of launches and puts them into others.
 
@@ -112,11 +117,10 @@ def _put(
         fixed = all_of_them.fixed.at[device, child].set(alone.fixed[0])
         return Parameters(fixed, jax.tree.map(rows, all_of_them.stages, stages, alone.stages))
 
-    is_parameters = lambda x: isinstance(x, Parameters)  # noqa: E731
     parameters, optimizer = jax.tree.map(
         into,
         (children.parameters, children.optimizer),
         (paused.parameters, paused.optimizer),
-        is_leaf=is_parameters,
+        is_leaf=are_parameters,
     )
     return children._replace(parameters=parameters, optimizer=optimizer)
