@@ -108,12 +108,16 @@ def test_a_limit_that_nothing_meets_is_refused_with_the_least() -> None:
 
 def test_the_network_that_is_meant_is_counted() -> None:
     mobile = str(ROOT / "configs" / "imagenet_mobile.py")
-    for name in (mobile, f"{mobile}:released"):
+    for name in (mobile, f"{mobile}:released", "imagenet_mobile"):
         budget = make_budget(changed(reward__network=name), MACRO)
         assert (budget.macro.num_cells, budget.macro.num_filters) == (4, 44)
         assert budget.macro.image_height_width == (224, 224)
-    with pytest.raises(FileNotFoundError, match=r"reward.network is 'mobile': neither 'child' nor"):
+    with pytest.raises(ValueError, match=r"reward.network is neither .*no configuration 'mobile'"):
         make_budget(changed(reward__network="mobile"), MACRO)
+    with pytest.raises(
+        FileNotFoundError, match=r"reward.network is 'gone.py': neither 'child' nor"
+    ):
+        make_budget(changed(reward__network="gone.py"), MACRO)
     search = str(ROOT / "configs" / "quickstart.py")
     with pytest.raises(ValueError, match="no configuration of a training"):
         make_budget(changed(reward__network=search), MACRO)
