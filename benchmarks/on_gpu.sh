@@ -5,7 +5,7 @@
 # scikit-learn, matplotlib, jinja2 and torch. What else is needed, carry.sh puts into .cache/gpu beforehand, on
 # a machine with a network; this one needs none, and no TensorFlow.
 #
-#   a  today's program as CUDA graphs and without, one child at a time and 64      (rows/graphs.py)
+#   a  a search's program as CUDA graphs and without, one child at a time and 64     (rows/graphs.py)
 #   b  each kind of layer in several forms, s = 1, 8, 16, 32                       (rows/kinds.py)
 #   c  child-steps a second at K = 1 to 256, beside eager PyTorch and its compiler (rows/steps.py)
 #   d  a search on CIFAR-10 for ON_GPU_SECONDS (120)                               (rows/cifar.py)

@@ -29,7 +29,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     g = jax.random.normal(key, (number, *shape))
     kernels = 0.1 * jax.random.normal(key, (number, kinds.rows, shape[-1]))
     norms = jnp.ones((number, kinds.inside, 2, shape[-1]))
-    branches = [_gradient(kind, number, settings["form"]) for kind in kinds.all]
+    branches = [_gradient(kind, number, settings["form"]) for kind in kinds.keeping]
 
     @jax.jit
     def looped(chosen: jax.Array, kernels: Any, norms: Any, states: Any, g: Any) -> jax.Array:
@@ -52,7 +52,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
             seconds.append((time.perf_counter() - begun) / times)
         return {"seconds": seconds[1:]}
 
-    return run, {"kinds": [str(kind.name) for kind in kinds.all]}
+    return run, {"kinds": [str(kind.name) for kind in kinds.keeping]}
 
 
 def _gradient(kind: Kind, number: int, form: str) -> Callable[..., tuple[jax.Array, jax.Array]]:

@@ -5,33 +5,14 @@ from __future__ import annotations
 import os
 import time
 from typing import Any
-from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from ours.program import on_one_device
 from sizes import architectures, size_of
 from worker import Run, serve
 
 from nasnet_jax.cuda_graphs import compiler_options
-from nasnet_jax.nn import stage, supernet
-
-
-class HiddenLengths:
-    """`lax` with loops whose lengths XLA does not know; those that it knows become part of no graph."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(lax, name)
-
-    def fori_loop(self, start: Any, stop: Any, body: Any, carry: Any) -> Any:
-        """As of `lax`."""
-        return lax.fori_loop(start, lax.optimization_barrier(jnp.int32(stop)), body, carry)
-
-    def scan(self, *arguments: Any) -> Any:
-        """As of `lax`, without a loop."""
-        return lax.scan(*arguments, unroll=True)
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
@@ -40,9 +21,6 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     config = size.config()
     config.child.bfloat16 = settings.get("bfloat16", False)
     config.mesh.children_per_device = number
-    if settings.get("graphs") and number == 1:
-        for module in (stage, supernet):
-            mock.patch.object(module, "lax", HiddenLengths()).start()
     made = on_one_device(size, config)
     started = time.perf_counter()
     launch = made.program.supernet.launch(architectures(number))

@@ -11,7 +11,7 @@ from processes import Worker, attempt, ours, start_each
 from results import Row, row
 
 CASES = (("quickstart", 1), ("quickstart", 64), ("proxy", 64), ("proxy", 1))
-"""Sizes, and children at a time; first what was measured before there was a tape of chunks."""
+"""Sizes, and children at a time."""
 
 CALLS = 6
 

@@ -17,7 +17,7 @@ from nasnet_jax.planning.launches import (
 )
 from nasnet_jax.planning.turns import WORDS, Turns
 
-_SHOWN = 4
+_SHOWN = 6
 """Of a list, at most, in a line for people."""
 
 
@@ -95,7 +95,7 @@ def gpu_rows(step: GpuStep) -> list[tuple[str, str]]:
         ),
         ("weighted", WORDS),
         ("of the kernels", ", ".join(libraries) or "none are of cuDNN or cuBLAS"),
-        ("written whole", f"{sum(step.written.values()) / 1e9:,.1f} GB a step, outside of loops"),
+        *_written_rows(step.written),
         (
             "launching",
             f"{estimate * 1e3:,.1f} ms a step, {estimate / turns.children * 1e3:,.2f} a child: an "
@@ -104,6 +104,15 @@ def gpu_rows(step: GpuStep) -> list[tuple[str, str]]:
         ),
     ]  # fmt: skip
     return rows + _graph_rows(step)
+
+
+def _written_rows(written: Mapping[str, int]) -> list[tuple[str, str]]:
+    largest = sorted(written.items(), key=lambda one: one[1], reverse=True)[:_SHOWN]
+    total = f"{sum(written.values()) / 1e9:,.1f} GB a step, outside of loops"
+    return [
+        ("written whole", total + (", most of it by" if largest else "")),
+        *(("", f"{size / 1e9:,.1f} GB {name}") for name, size in largest),
+    ]
 
 
 def _graph_rows(step: GpuStep) -> list[tuple[str, str]]:
