@@ -36,7 +36,7 @@ def model_card(description: ModelDescription) -> str:
     classes = f"{macro.num_classes} classes" if macro.num_classes else "features, no classifier"
     task = "image-classification" if macro.num_classes else "image-feature-extraction"
     rows = {
-        "images": f"{height}x{width}, {channels} channels",
+        "images": f"{height}x{width}, {'grey' if channels == 1 else f'{channels} channels'}",
         "output": classes,
         "parameters": f"{costs.params:,}",
         "multiply-adds an image": f"{costs.macs:,}",
@@ -69,8 +69,7 @@ model = nasnet.load(".")
 model(torch.zeros(1, {channels}, {height}, {width}, dtype=torch.uint8))  # Pixels from 0 to 255.
 ```
 
-Before that, images are {_preparation(description)}. The architecture was found, or its weights were
-brought here, with nasnet_jax.
+Before that, images are {_preparation(description)}. Written by nasnet_jax.
 """
 
 

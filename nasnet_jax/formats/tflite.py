@@ -5,6 +5,8 @@ TensorFlow converts what JAX compiled. Its converter folds and fuses; weights st
 
 from __future__ import annotations
 
+import tempfile
+
 from nasnet_jax.formats.stablehlo import json_bytes, on_pixels
 from nasnet_jax.inference.model import Model
 from nasnet_jax.platform import usual_arithmetic
@@ -33,12 +35,17 @@ def tflite_files(model: Model) -> dict[str, bytes]:
         input_signature=[tf.TensorSpec(shape, tf.uint8, name="images")],
         autograph=False,
     )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function()], function
-    )
+    module = tf.Module()
+    module.network = function
+    with tempfile.TemporaryDirectory() as folder:
+        # By way of a file, since signatures, which name input and output, come from there alone.
+        signatures = {"serving_default": function.get_concrete_function()}
+        tf.saved_model.save(module, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, ["serving_default"])
+        contents = converter.convert()
     notes = {
         "input": ["batch", *preprocessing.image_size, preprocessing.channels],
         "preprocessing": preprocessing.to_data(),
         "class_names": model.class_names,
     }
-    return {"": converter.convert(), ".json": json_bytes(notes)}
+    return {"": contents, ".json": json_bytes(notes)}
