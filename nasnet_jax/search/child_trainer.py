@@ -26,10 +26,10 @@ from nasnet_jax.search.child_program import Children, Control, Data, make_child_
 from nasnet_jax.search.child_result import ChildResult, PausedChild, Span, TrainedChild
 from nasnet_jax.search.config import SAVES_MEMORY, search_macro
 from nasnet_jax.search.dealing import ahead, deal, share
-from nasnet_jax.search.moving import Mover, are_parameters, place, rows_of
+from nasnet_jax.search.moving import Mover, place, rows_of
 from nasnet_jax.search.together import fitted
 from nasnet_jax.space import Architecture, cost
-from nasnet_jax.supernet import Launch, Parameters, Room, Supernet
+from nasnet_jax.supernet import Launch, Room, Supernet
 
 
 class _Trained(NamedTuple):
@@ -329,19 +329,12 @@ class ChildTrainer:
 
     def _pause(self, trained: _Trained, device: int, child: int) -> PausedChild:
         """Brings a child to the host, so that it can be trained on."""
-        children = trained.children
-        parameters, optimizer = jax.tree.map(
-            lambda part: self._take(trained, part, device, child),
-            (children.parameters, children.optimizer),
-            is_leaf=are_parameters,
-        )
-        return PausedChild(parameters, optimizer)
+        children = (trained.children.parameters, trained.children.optimizer)
+        return PausedChild(*self._take(trained, children, device, child))
 
-    def _take(
-        self, trained: _Trained, parameters: Parameters, device: int, child: int
-    ) -> Parameters:
+    def _take(self, trained: _Trained, tree: Any, device: int, child: int) -> Any:
         architecture, launch = trained.shared[device][child], trained.launches[device]
-        return self._mover.take(parameters, architecture, launch, device, child)
+        return self._mover.take(tree, architecture, launch, device, child)
 
     def _account(self, finished: np.ndarray) -> None:
         """Adds the seconds `[calls, local devices]` that each device took for a launch's calls."""

@@ -67,15 +67,14 @@ class Mover:
         self._put = jax.jit(_put, out_shardings=by_device, donate_argnums=0)
 
     def take(
-        self,
-        parameters: Parameters,
-        architecture: Architecture,
-        launch: Launch,
-        device: int,
-        child: int,
-    ) -> Parameters:
-        """The parameters of one child of one device, NumPy arrays, in the order of it alone."""
-        picked = self._take(parameters, *self._place(architecture, launch, device, child))
+        self, tree: Any, architecture: Architecture, launch: Launch, device: int, child: int
+    ) -> Any:
+        """What of a launch's parameters, or of a tree of such, is one child's of one device.
+
+        Returns:
+          NumPy arrays, in the order of the child alone.
+        """
+        picked = self._take(tree, *self._place(architecture, launch, device, child))
         return jax.tree.map(np.asarray, picked)
 
     def put(
@@ -96,13 +95,16 @@ class Mover:
         return place((np.int32(device), np.int32(child), stages), self._replicated)
 
 
-def _take(parameters: Parameters, device: jax.Array, child: jax.Array, stages: Any) -> Parameters:
+def _take(tree: Any, device: jax.Array, child: jax.Array, stages: Any) -> Any:
     def rows(leaf: jax.Array, numbers: jax.Array) -> jax.Array:
         used = (numbers >= 0).reshape(-1, *[1] * (leaf.ndim - 2))
         return jnp.where(used, leaf[device][numbers], 0.0)
 
-    found = jax.tree.map(rows, parameters.stages, stages)
-    return Parameters(parameters.fixed[device, child][None], found)
+    def alone(parameters: Parameters) -> Parameters:
+        found = jax.tree.map(rows, parameters.stages, stages)
+        return Parameters(parameters.fixed[device, child][None], found)
+
+    return jax.tree.map(alone, tree, is_leaf=are_parameters)
 
 
 def _put(
