@@ -95,3 +95,23 @@ def test_kills_at_random_moments_change_nothing(
             session.kill(at_the_end=True)
         Session(server, words, processes=processes).finish()
     assert_equal(workdir, expected, history_rows)
+
+
+@pytest.mark.timeout(900)
+def test_several_children_a_device_are_the_same_on_any_number_of_devices(
+    tiny_file: Path, history_rows: Rows, tmp_path: Path
+) -> None:
+    """Killed on two devices and on four, where every launch deals them otherwise, and ended on one."""
+    expected, workdir = tmp_path / "undisturbed", tmp_path / "killed"
+    together = ("--config.mesh.children_per_device=3", "--config.mesh.chunk=2")
+    with serving(tmp_path, devices=1) as server:
+        pace = undisturbed(
+            server, [*command(tiny_file, expected, 8), *together], expected, processes=1
+        )
+    words = [*command(tiny_file, workdir, 8), *together]
+    for devices in (2, 4):
+        with serving(tmp_path, devices=devices) as server:
+            kill_at_random(server, words, workdir, pace, processes=1, kills=2, seed=devices)
+    with serving(tmp_path, devices=1) as server:
+        Session(server, words).finish()
+    assert_equal(workdir, expected, history_rows)
