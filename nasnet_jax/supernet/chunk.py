@@ -22,6 +22,7 @@ from nasnet_jax.supernet.rows import (
     normalized,
     normalized_gradient,
     put,
+    rows_first,
     scaled,
     scatter_add,
     statistics,
@@ -86,6 +87,8 @@ def run_chunk(reader: Reader, number: jax.Array, sources: jax.Array, rows: Rows)
         tape.kernel[number],
         norms[:, :-1],
     )
+    if reader.size > 1:
+        made = rows_first(made)
     unit = jnp.array([0.0, 1.0], norms.dtype)[:, None]
 
     def normalizing() -> tuple[jax.Array, jax.Array]:
@@ -118,6 +121,8 @@ def run_chunk_gradient(
     reads, norms = tape.reads[number], take(weights.norms, tape.call[number], size)
     made, found = take(rows.made, row, size), take(rows.statistics, row, size)
     g_values = take(g.sources if g.rows is None else g.rows, row, size)
+    if size > 1:
+        made, g_values = rows_first(made), rows_first(g_values)
     norm = _if(
         reader,
         _normalizes(kinds, kind),

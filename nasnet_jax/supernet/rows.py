@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from nasnet_jax.nn.layers import LayerConfig
 
@@ -134,14 +135,23 @@ def gather(buffer: jax.Array, numbers: jax.Array) -> jax.Array:
     """Some rows, none of them twice."""
     if len(numbers) == 1:
         return take(buffer, numbers[0], 1)
-    return buffer.at[numbers].get(mode="promise_in_bounds", unique_indices=True)
+    return rows_first(buffer.at[numbers].get(mode="promise_in_bounds", unique_indices=True))
 
 
 def scatter_add(buffer: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
     """The buffer with values added to some rows, none of them twice."""
     if len(numbers) == 1:
         return put(buffer, take(buffer, numbers[0], 1) + values, numbers[0])
-    return buffer.at[numbers].add(values, mode="promise_in_bounds", unique_indices=True)
+    return buffer.at[numbers].add(rows_first(values), mode="promise_in_bounds", unique_indices=True)
+
+
+def rows_first(rows: jax.Array) -> jax.Array:
+    """Rows as they lie in buffers, one behind the other.
+
+    Several convolutions with kernels of their own become one of all channels side by side, and XLA would
+    lay out whole buffers anew so that they are.
+    """
+    return with_layout_constraint(rows, Layout(tuple(range(rows.ndim))))
 
 
 def each(function: Callable[..., Any], number: int) -> Callable[..., Any]:
