@@ -1,8 +1,8 @@
 """Compares what export writes: `python benchmarks/formats/measure.py`, or `make formats`.
 
-NASNet-A Mobile with random weights is written in every format, and run in the runtime of that format
-on the same random images, in processes that take turns. The table says how equal the logits are, how
-large the files are and how many images a second are classified.
+NASNet-A Mobile with random weights, or the model of `--checkpoint`, is written in every format, and run
+in the runtime of that format on the same random images, in processes that take turns. The table says
+how equal the logits are, how large the files are and how many images a second are classified.
 """
 
 from __future__ import annotations
@@ -42,19 +42,29 @@ _FOLDER = flags.DEFINE_string(
 )
 
 
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Of another model than Mobile.")
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     with tempfile.TemporaryDirectory() as folder:
         python = environment_python(local_path(_FOLDER.value).absolute(), HERE / "requirements.txt")
-        compare(pathlib.Path(folder), python)
+        model = pathlib.Path(folder, "mobile")
+        if _CHECKPOINT.value is None:
+            save_mobile(model)
+        else:
+            model = local_path(_CHECKPOINT.value).absolute()
+        compare(model, pathlib.Path(folder), python)
 
 
-def compare(folder: pathlib.Path, python: str) -> None:
-    """Writes all formats into a folder, runs them and prints the table."""
-    model = folder / "model"
-    save_mobile(model)
-    images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), SIZE, SIZE, 3), np.uint8)
+def compare(model: pathlib.Path, folder: pathlib.Path, python: str) -> None:
+    """Writes a model in all formats into a folder, runs them and prints the table."""
+    from nasnet_jax.inference import find_model, read_description
+
+    preprocessing = read_description(model).preprocessing
+    shape = (max(BATCHES), *preprocessing.image_size, preprocessing.channels)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.savez(folder / "images.npz", images=images)
     kinds = {"ours": sys.executable, "stablehlo": sys.executable}
     kinds |= dict.fromkeys(("pytorch", "onnx", "tflite"), python)
@@ -83,8 +93,8 @@ def compare(folder: pathlib.Path, python: str) -> None:
     print("| --- |" + " ---: |" * (2 + len(BATCHES)))
     for kind in kinds:
         difference = np.abs(logits[kind] - logits["ours"]).max() / np.abs(logits["ours"]).max()
-        path = model if kind == "ours" else folder / kind
-        cells = [f"{difference:.0e}", f"{megabytes(path):.1f}"]
+        path = find_model(model) if kind == "ours" else folder / kind
+        cells = [f"{difference:.0e}", f"{megabytes(pathlib.Path(path)):.2f}"]
         cells += [f"{np.median(rates[kind, batch]):.1f}" for batch in BATCHES]
         print(f"| {kind} | {' | '.join(cells)} |")
     print(f"\nImages a second, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end.")
