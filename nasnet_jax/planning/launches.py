@@ -181,16 +181,16 @@ def copies_in_tape_loops(module: Module, turns: Turns) -> list[str]:
 
 
 def written_whole(module: Module, turns: Turns) -> dict[str, int]:
-    """Bytes of the buffers that are filled, copied or laid out anew as wholes outside of these loops.
+    """Bytes of the buffers that a step fills, copies or lays out anew as wholes, outside of these loops.
 
-    Such as the zeros with which a step begins. By the name and scope of what does it.
+    Such as the zeros with which cotangents begin. By the name and scope of what does it.
     """
     loops = _tape_loops(module, turns)
     bodies = [name for loop in loops for name in loop.called]
     inside = module.reachable(bodies)
     least = max(map(_least, loops), default=math.inf)
     found = {}
-    for name in _launching(module) - inside:
+    for name in _launching(module, Counter(module, turns).step()) - inside:
         for one in module.computations[name]:
             # What is written in place is a part of a buffer.
             in_place = one.op in _PASSED_ON or _root(module, one).op in _IN_PLACE
@@ -214,10 +214,10 @@ def _inside(module: Module, loop: Instruction) -> list[Instruction]:
     return [one for name in names for one in module.computations[name]]
 
 
-def _launching(module: Module) -> set[str]:
-    """The computations whose instructions are launched; those inside of kernels are not."""
+def _launching(module: Module, start: str) -> set[str]:
+    """The computations from one on whose instructions are launched; those inside of kernels are not."""
     seen: set[str] = set()
-    waiting = [module.entry]
+    waiting = [start]
     while waiting:
         name = waiting.pop()
         seen.add(name)
