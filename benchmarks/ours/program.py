@@ -45,7 +45,7 @@ def on_one_device(size: ChildSize, config: Any) -> OnOneDevice:
     """Makes the program of a configuration, and its data."""
     made = make_fake(FakeSpec(**config.dataset.fake))
     kept = size.steps * size.batch_size
-    mean, deviation = channel_statistics(made.train_images[:kept])
+    mean, std = channel_statistics(made.train_images[:kept])
     data = Data(
         made.train_images[:kept],
         made.train_labels[:kept],
@@ -53,7 +53,7 @@ def on_one_device(size: ChildSize, config: Any) -> OnOneDevice:
         made.train_labels[kept:],
         np.ones(len(made.train_labels) - kept, np.float32),
         mean,
-        deviation,
+        std,
     )
     macro = search_macro(config, made.image_shape, made.num_classes)
     program = make_child_program(config, macro, platform=jax.default_backend())

@@ -27,7 +27,7 @@ def compare(size: ChildSize) -> Row:
     largest = largest_architecture(size)
     child = program.shapes
     # Gradients are as large as parameters.
-    ours = 2 * number_of(child.parameters) + number_of(child.optimizer)
+    ours = 2 * number_of(child.params) + number_of(child.opt_state)
     theirs = 3 * cost(largest, size.macro).params
     return row(
         f"memory of a child, {size.name} size",

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasnet_jax.nn.layers import kernel_deviation
+from nasnet_jax.nn.layers import kernel_std
 
 
 class Initial(NamedTuple):
-    """How a parameter starts: `deviation` times a truncated normal number, plus `constant`."""
+    """How a parameter starts: `std` times a truncated normal number, plus `constant`."""
 
-    deviation: float
+    std: float
     constant: float
 
 
@@ -32,7 +32,7 @@ def initial(name: str, shape: Sequence[int]) -> Initial:
     """
     if "kernel" in name:
         # The last four axes, since what lies in front of a convolution's own is a stack.
-        return Initial(kernel_deviation(tuple(shape[-4:]), depthwise="depthwise" in name), 0.0)
+        return Initial(kernel_std(tuple(shape[-4:]), depthwise="depthwise" in name), 0.0)
     return Initial(0.0, float("scale" in name or "variance" in name))
 
 
@@ -56,8 +56,8 @@ def started(drawn: Any) -> Any:
     """The parameters that what `draws` gave becomes."""
 
     def start(path: tuple, draw: jax.Array) -> jax.Array:
-        deviation, constant = initial(jax.tree_util.keystr(path), draw.shape)
+        std, constant = initial(jax.tree_util.keystr(path), draw.shape)
         # XLA keeps a product with zero, since a draw could be infinite.
-        return deviation * draw if deviation else jnp.full_like(draw, constant)
+        return std * draw if std else jnp.full_like(draw, constant)
 
     return jax.tree_util.tree_map_with_path(start, drawn)

@@ -73,7 +73,7 @@ class KeySequence:
         return jax.random.fold_in(self._key, self._used)
 
 
-def kernel_deviation(shape: tuple[int, ...], *, depthwise: bool = False) -> float:
+def kernel_std(shape: tuple[int, ...], *, depthwise: bool = False) -> float:
     """Standard deviation of slim's initialiser: variance scaling by 2 / fan-out, truncated normal.
 
     Args:
@@ -90,7 +90,7 @@ def kernel_init(
 ) -> jax.Array:
     """Draws a kernel; the same initialiser for every layer, as in slim's argument scope."""
     draw = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
-    return kernel_deviation(shape, depthwise=depthwise) * draw
+    return kernel_std(shape, depthwise=depthwise) * draw
 
 
 def conv(

@@ -114,7 +114,7 @@ def lower_search(
         valid_labels=whole((filled,), np.int32),
         valid_mask=whole((filled,), np.float32),
         mean=whole(channels, np.float32),
-        deviation=whole(channels, np.float32),
+        std=whole(channels, np.float32),
     )
     control = Control(
         first=whole((), np.bool_),

@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.data.augment import random_crop_flip, standardize
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import Macro
-from nasnet_jax.supernet import Parameters, Room, Supernet, Tapes, clip_by_child_norm
+from nasnet_jax.supernet import Params, Room, Supernet, Tapes, clip_by_child_norm
 
 CHILDREN_A_CALL, MOST_CALLS = 4, 16
 """Of a chunk, unless it is said: so many children for each of its calls, or chunks are seldom full."""
@@ -38,7 +38,7 @@ class Data(NamedTuple):
       valid_labels: int32.
       valid_mask: float32, 1 for each held-out image once, 0 for repetitions.
       mean: float32 `[channels]`, of the training images, on the scale 0 to 255.
-      deviation: float32 `[channels]`.
+      std: float32 `[channels]`.
     """
 
     train_images: Any
@@ -47,20 +47,20 @@ class Data(NamedTuple):
     valid_labels: Any
     valid_mask: Any
     mean: Any
-    deviation: Any
+    std: Any
 
 
 class Children(NamedTuple):
     """What training changes of the children of a device.
 
     Attributes:
-      parameters: of the supernet.
-      optimizer: optax's state, the momentum.
+      params: of the supernet.
+      opt_state: optax's state, the momentum.
       finite: bool `[children]`, whether every logit so far was finite.
     """
 
-    parameters: Any
-    optimizer: Any
+    params: Any
+    opt_state: Any
     finite: Any
 
 
@@ -109,17 +109,17 @@ class ChildProgram:
 
     def init(self, key: jax.Array, tapes: Tapes) -> Children:
         """New children."""
-        parameters = self.supernet.init(key, tapes)
+        params = self.supernet.init(key, tapes)
         finite = jnp.ones(self.supernet.room.children, bool)
-        return Children(parameters, self.optimizer.init(parameters), finite)
+        return Children(params, self.optimizer.init(params), finite)
 
     @property
     def shapes(self) -> Children:
         """Shapes and types of a device's children."""
-        parameters = self.supernet.shapes
-        optimizer = jax.eval_shape(self.optimizer.init, parameters)
+        params = self.supernet.shapes
+        opt_state = jax.eval_shape(self.optimizer.init, params)
         finite = jax.ShapeDtypeStruct((self.supernet.room.children,), jnp.bool_)
-        return Children(parameters, optimizer, finite)
+        return Children(params, opt_state, finite)
 
     def sharded(self, mesh: Mesh) -> Any:
         """The program over a mesh: `(children, tapes, control, key, data)`.
@@ -186,7 +186,7 @@ class ChildProgram:
             step = control.start + number
             place = step % steps_per_epoch * self.batch_size + offset
             chosen = lax.dynamic_slice_in_dim(order, place, local)
-            images = standardize(data.train_images[chosen], data.mean, data.deviation)
+            images = standardize(data.train_images[chosen], data.mean, data.std)
             key = jax.random.fold_in(jax.random.fold_in(augment_key, step), lax.axis_index("data"))
             images = random_crop_flip(key, images, padding=self.crop_padding, flip=self.flip)
             return images, data.train_labels[chosen], jnp.ones(local)
@@ -197,18 +197,18 @@ class ChildProgram:
                 lax.dynamic_slice_in_dim(x, place, local)
                 for x in (data.valid_images, data.valid_labels, data.valid_mask)
             )
-            return standardize(images, data.mean, data.deviation), labels, mask
+            return standardize(images, data.mean, data.std), labels, mask
 
-        def update(children: Children, gradient: Parameters, number: jax.Array) -> Children:
-            parameters = children.parameters
-            kernels = self.supernet.kernels(parameters, tapes)
-            gradient = jax.tree.map(lambda g, k: g + self.weight_decay * k, gradient, kernels)
-            gradient = clip_by_child_norm(gradient, owners, self.max_grad_norm)
-            updates, optimizer = self.optimizer.update(gradient, children.optimizer)
+        def update(children: Children, grads: Params, number: jax.Array) -> Children:
+            params = children.params
+            kernels = self.supernet.kernels(params, tapes)
+            grads = jax.tree.map(lambda g, k: g + self.weight_decay * k, grads, kernels)
+            grads = clip_by_child_norm(grads, owners, self.max_grad_norm)
+            updates, opt_state = self.optimizer.update(grads, children.opt_state)
             done = (control.start + number) / control.horizon
             rate = self.learning_rate * 0.5 * (1.0 + jnp.cos(math.pi * done))
-            parameters = jax.tree.map(lambda x, u: x - rate * u, parameters, updates)
-            return children._replace(parameters=parameters, optimizer=optimizer)
+            params = jax.tree.map(lambda x, u: x - rate * u, params, updates)
+            return children._replace(params=params, opt_state=opt_state)
 
         def step(
             number: jax.Array, carry: tuple[Children, jax.Array, Any]
@@ -218,23 +218,23 @@ class ChildProgram:
             # All children of a device see the same images.
             images, labels, weights = lax.cond(training, train_batch, valid_batch, number)
             logits, vjp, rows = jax.vjp(
-                lambda parameters: self.supernet(parameters, tapes, images, rows),
-                children.parameters,
+                lambda params: self.supernet(params, tapes, images, rows),
+                children.params,
                 has_aux=True,
             )
             probabilities = jax.nn.softmax(logits)
             wanted = jax.nn.one_hot(labels, logits.shape[-1])
             # The gradient of the mean cross-entropy. It is not computed while evaluating, so
             # that both share one forward pass in the program.
-            gradient = lax.cond(
+            grads = lax.cond(
                 training,
                 lambda: vjp((probabilities - wanted) / local)[0],
-                lambda: jax.tree.map(jnp.zeros_like, children.parameters),
+                lambda: jax.tree.map(jnp.zeros_like, children.params),
             )
             if shards > 1:
-                gradient = lax.pmean(gradient, "data")
+                grads = lax.pmean(grads, "data")
             children = lax.cond(
-                training, update, lambda children, *_: children, children, gradient, number
+                training, update, lambda children, *_: children, children, grads, number
             )
             finite = children.finite & jnp.isfinite(logits).all((1, 2))
             right = ((logits.argmax(-1) == labels) * weights).sum(1)

@@ -33,24 +33,24 @@ class TrainedChild(NamedTuple):
     Attributes:
       architecture: in its canonical form.
       reward: as of `ChildResult`.
-      parameters: of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
+      params: of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
     """
 
     architecture: Architecture
     reward: float
-    parameters: Any
+    params: Any
 
 
 class PausedChild(NamedTuple):
     """A child that can be trained on, in any launch; NumPy arrays as of `TrainedChild`.
 
     Attributes:
-      parameters: its weights.
-      optimizer: the optimizer's state, of the same form.
+      params: its weights.
+      opt_state: the optimizer's state, of the same form.
     """
 
-    parameters: Any
-    optimizer: Any
+    params: Any
+    opt_state: Any
 
 
 class Span(NamedTuple):

@@ -75,7 +75,7 @@ class ChildTrainer:
         config = fitted(config, self.macro, platform=platform, memory=memory)
         self._program = make_child_program(config, self.macro, platform=platform)
         self._compiler_options = compiler_options(wanted=config.mesh.cuda_graphs, platform=platform)
-        size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.parameters))
+        size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.params))
         check_parameters_fit(size, mesh, "a smaller child.num_filters or child.num_cells")
         kept, held_out = hold_out(
             len(dataset.train_labels), config.dataset.num_validation, seed=config.seed
@@ -103,7 +103,7 @@ class ChildTrainer:
         filled = -(-len(held_out) // child.batch_size) * child.batch_size
         valid = np.resize(held_out, filled)
         train_images = rows_of(dataset.train_images, kept)
-        mean, deviation = channel_statistics(train_images)
+        mean, std = channel_statistics(train_images)
         data = Data(
             train_images=train_images,
             train_labels=rows_of(dataset.train_labels, kept),
@@ -111,7 +111,7 @@ class ChildTrainer:
             valid_labels=rows_of(dataset.train_labels, valid),
             valid_mask=(np.arange(filled) < len(held_out)).astype(np.float32),
             mean=mean,
-            deviation=deviation,
+            std=std,
         )
         self._replicated = NamedSharding(mesh, P())
         self._by_device = NamedSharding(mesh, P("arch"))
@@ -141,7 +141,7 @@ class ChildTrainer:
     def training_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The uint8 images that train, and their channels' mean and deviation (0 to 255)."""
         data = self._data
-        return np.asarray(data.train_images), np.asarray(data.mean), np.asarray(data.deviation)
+        return np.asarray(data.train_images), np.asarray(data.mean), np.asarray(data.std)
 
     def compile(self) -> jax.stages.Compiled:
         """Compiles the program, once."""
@@ -324,12 +324,12 @@ class ChildTrainer:
         device, child = max(places, key=lambda at: results[at[0]][at[1]].reward)
         reward = results[device][child].reward
         if self.best is None or reward > self.best.reward:
-            parameters = self._take(trained, trained.children.parameters, device, child)
-            self.best = TrainedChild(trained.shared[device][child], reward, parameters)
+            params = self._take(trained, trained.children.params, device, child)
+            self.best = TrainedChild(trained.shared[device][child], reward, params)
 
     def _pause(self, trained: _Trained, device: int, child: int) -> PausedChild:
         """Brings a child to the host, so that it can be trained on."""
-        children = (trained.children.parameters, trained.children.optimizer)
+        children = (trained.children.params, trained.children.opt_state)
         return PausedChild(*self._take(trained, children, device, child))
 
     def _take(self, trained: _Trained, tree: Any, device: int, child: int) -> Any:

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from nasnet_jax.search.child_program import Children
 from nasnet_jax.search.child_result import PausedChild
 from nasnet_jax.space import Architecture
-from nasnet_jax.supernet import Launch, Parameters, Supernet, places_alone
+from nasnet_jax.supernet import Launch, Params, Supernet, places_alone
 
 ALIGNMENT = 64
 """Bytes, of XLA:CPU's buffers."""
@@ -44,7 +44,7 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
 
 def are_parameters(tree: Any) -> bool:
     """Whether a part of a child's state is its parameters, or what an optimizer keeps for each."""
-    return isinstance(tree, Parameters)
+    return isinstance(tree, Params)
 
 
 class Mover:
@@ -100,9 +100,9 @@ def _take(tree: Any, device: jax.Array, child: jax.Array, stages: Any) -> Any:
         used = (numbers >= 0).reshape(-1, *[1] * (leaf.ndim - 2))
         return jnp.where(used, leaf[device][numbers], 0.0)
 
-    def alone(parameters: Parameters) -> Parameters:
-        found = jax.tree.map(rows, parameters.stages, stages)
-        return Parameters(parameters.fixed[device, child][None], found)
+    def alone(params: Params) -> Params:
+        found = jax.tree.map(rows, params.stages, stages)
+        return Params(params.fixed[device, child][None], found)
 
     return jax.tree.map(alone, tree, is_leaf=are_parameters)
 
@@ -110,19 +110,19 @@ def _take(tree: Any, device: jax.Array, child: jax.Array, stages: Any) -> Any:
 def _put(
     children: Children, device: jax.Array, child: jax.Array, stages: Any, paused: PausedChild
 ) -> Children:
-    def into(all_of_them: Parameters, alone: Parameters) -> Parameters:
+    def into(all_of_them: Params, alone: Params) -> Params:
         def rows(leaf: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
             # What is nobody's where the child is alone is nowhere here.
             numbers = jnp.where(numbers < 0, leaf.shape[1], numbers)
             return leaf.at[device, numbers].set(values, mode="drop")
 
         fixed = all_of_them.fixed.at[device, child].set(alone.fixed[0])
-        return Parameters(fixed, jax.tree.map(rows, all_of_them.stages, stages, alone.stages))
+        return Params(fixed, jax.tree.map(rows, all_of_them.stages, stages, alone.stages))
 
-    parameters, optimizer = jax.tree.map(
+    params, opt_state = jax.tree.map(
         into,
-        (children.parameters, children.optimizer),
-        (paused.parameters, paused.optimizer),
+        (children.params, children.opt_state),
+        (paused.params, paused.opt_state),
         is_leaf=are_parameters,
     )
-    return children._replace(parameters=parameters, optimizer=optimizer)
+    return children._replace(params=params, opt_state=opt_state)

@@ -55,34 +55,34 @@ def save_winner(
     Raises:
       FloatingPointError: if it diverged; nothing is written then.
     """
-    images, mean, deviation = trainer.training_images
+    images, mean, std = trainer.training_images
     layers = trainer.supernet.config
     network = extract_network(
         trainer.solo,
         winner.architecture,
-        winner.parameters,
+        winner.params,
         trainer.solo.launch([winner.architecture]),
     )
-    parameters = nnx.state(network, nnx.Param)
-    _check_finite(parameters)
+    params = nnx.state(network, nnx.Param)
+    _check_finite(params)
     statistics = batch_statistics(
         winner.architecture,
         trainer.macro,
-        parameters,
-        standardize(jnp.asarray(_sample(images, config)), mean, deviation),
+        params,
+        standardize(jnp.asarray(_sample(images, config)), mean, std),
         layers=layers,
         batch_size=config.child.batch_size,
     )
     description = ModelDescription(
         architecture=winner.architecture,
         macro=trainer.macro,
-        preprocessing=Preprocessing.standardized(trainer.macro.image_height_width, mean, deviation),
+        preprocessing=Preprocessing.standardized(trainer.macro.image_height_width, mean, std),
         class_names=trainer.class_names,
         layers=serving_layers(layers),
         config=json.loads(config.to_json_best_effort()),
     )
     # Of NumPy, which a pod's processes all hold alike.
-    save_model(folder / MODEL_FOLDER, description, *jax.device_get((parameters, statistics)))
+    save_model(folder / MODEL_FOLDER, description, *jax.device_get((params, statistics)))
 
 
 def _check_finite(arrays: Any) -> None:
@@ -101,7 +101,7 @@ def _sample(images: np.ndarray, config: ml_collections.ConfigDict) -> np.ndarray
 def batch_statistics(
     architecture: Architecture,
     macro: Macro,
-    parameters: nnx.State,
+    params: nnx.State,
     images: jax.Array,
     *,
     layers: LayerConfig,
@@ -112,7 +112,7 @@ def batch_statistics(
     Args:
       architecture: of the network.
       macro: its skeleton.
-      parameters: its `nnx.Param` state.
+      params: its `nnx.Param` state.
       images: `[number, height, width, channels]`, prepared; whole batches.
       layers: what its layers have in common.
       batch_size: as in the training.
@@ -136,12 +136,12 @@ def batch_statistics(
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), states[1])
 
     @jax.jit
-    def of_batch(parameters: nnx.State, batch: jax.Array) -> tuple[nnx.State, jax.Array]:
-        network = nnx.merge(graph, parameters, zeros, copy=True)
+    def of_batch(params: nnx.State, batch: jax.Array) -> tuple[nnx.State, jax.Array]:
+        network = nnx.merge(graph, params, zeros, copy=True)
         logits = network(batch)
         return nnx.state(network, nnx.BatchStat), logits
 
     batches = images.reshape(-1, batch_size, *images.shape[1:])
-    found = [of_batch(parameters, batch) for batch in batches]
+    found = [of_batch(params, batch) for batch in batches]
     _check_finite(found)
     return jax.tree.map(lambda *values: sum(values) / len(values), *(state for state, _ in found))

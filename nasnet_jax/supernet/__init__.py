@@ -18,12 +18,12 @@ In the order of the paper:
 from nasnet_jax.supernet.extraction import extract_network, places_alone
 from nasnet_jax.supernet.launch import Launch, Room
 from nasnet_jax.supernet.memory import training_bytes
-from nasnet_jax.supernet.network import Parameters, Supernet, Tapes
+from nasnet_jax.supernet.network import Params, Supernet, Tapes
 from nasnet_jax.supernet.weights import clip_by_child_norm
 
 __all__ = [
     "Launch",
-    "Parameters",
+    "Params",
     "Room",
     "Supernet",
     "Tapes",

@@ -13,14 +13,14 @@ from nasnet_jax.space import STEM, Architecture, MacroCell
 from nasnet_jax.supernet.calls import Place, Stage
 from nasnet_jax.supernet.kinds import LayerWeights
 from nasnet_jax.supernet.launch import Launch
-from nasnet_jax.supernet.network import Parameters, Supernet
+from nasnet_jax.supernet.network import Params, Supernet
 from nasnet_jax.supernet.tape import Location, Locations, Weights
 
 
 def extract_network(
     supernet: Supernet,
     architecture: Architecture,
-    parameters: Parameters,
+    params: Params,
     launch: Launch,
     child: int = 0,
 ) -> NASNet:
@@ -29,7 +29,7 @@ def extract_network(
     Args:
       supernet: that the child was trained with.
       architecture: of the child.
-      parameters: of the launch's children.
+      params: of the launch's children.
       launch: that the child was part of.
       child: its number in the launch.
 
@@ -39,14 +39,14 @@ def extract_network(
     network = nnx.eval_shape(
         lambda: NASNet(architecture, supernet.macro, config=supernet.config, rngs=nnx.Rngs(0))
     )
-    fixed = supernet.fixed(parameters, child)
+    fixed = supernet.fixed(params, child)
     kept = _Kept(supernet, architecture)
     nnx.update(network.stem, fixed["stem"])
     last = len(supernet.macro.cells) - 1
     nnx.update(network.head, kept.rows(fixed["head"], last))
     cells = list(zip(supernet.macro.cells, network.cells, strict=True))
     for number, stage in enumerate(supernet.stages):
-        weights, modules = parameters.stages[number], fixed[f"stage_{number}"]
+        weights, modules = params.stages[number], fixed[f"stage_{number}"]
         calls = _Calls(stage, weights, launch.locations[number], child)
         for index in range(stage.num_cells):
             place, module = cells.pop(0)

@@ -23,7 +23,7 @@ from nasnet_jax.nn.layers import (
     FactorizedReduction,
     Layer,
     LayerConfig,
-    kernel_deviation,
+    kernel_std,
 )
 from nasnet_jax.nn.operations import operation
 from nasnet_jax.space import OPERATIONS
@@ -33,7 +33,7 @@ class Part(NamedTuple):
     """Some rows of a kind's kernels, whose numbers start with one standard deviation."""
 
     rows: int
-    deviation: float
+    std: float
 
 
 class Kind(NamedTuple):
@@ -84,7 +84,7 @@ class LayerWeights:
             rows, width = math.prod(leaf.shape[:-1]), leaf.shape[-1]
             self._places.append((slice(row, row + rows), slice(column, column + width)))
             if column == 0:
-                parts.append(Part(rows, initial(name, leaf.shape).deviation))
+                parts.append(Part(rows, initial(name, leaf.shape).std))
             column += width
             if column == features:
                 row, column = row + rows, 0
@@ -260,7 +260,7 @@ def _rows_by_name(kinds: Kinds) -> dict[Hashable, tuple[Any, ...]]:
 
 @functools.cache
 def _keeping(kinds: Kinds) -> tuple[Kind, ...]:
-    projects = (Part(2 * kinds.features, kernel_deviation((1, 1, 1, kinds.features))),)
+    projects = (Part(2 * kinds.features, kernel_std((1, 1, 1, kinds.features))),)
     return (
         *(_layer_kind(name, row, kinds.features) for name, row in _keeping_rows(kinds).items()),
         Kind(SUM, 2, False, (), _add),

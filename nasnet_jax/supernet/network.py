@@ -43,7 +43,7 @@ from nasnet_jax.supernet.weights import children, initial_weights
 Tapes = tuple[StageTape, ...]
 
 
-class Parameters(NamedTuple):
+class Params(NamedTuple):
     """The parameters of a device's children.
 
     Attributes:
@@ -110,7 +110,7 @@ class Supernet:
         def shapes(make: Callable[[], nnx.Module]) -> nnx.State:
             return nnx.state(nnx.eval_shape(make))
 
-        parameters: dict[str, Any] = {"stem": shapes(self._stem)}
+        params: dict[str, Any] = {"stem": shapes(self._stem)}
         for number, stage in enumerate(self.stages):
             width = macro.stem_filters if number == 0 else wide[number - 1]
             # Two cells back, behind a stage of one cell, is the stem.
@@ -125,15 +125,15 @@ class Supernet:
             if stage.num_cells > 1:
                 # What brings the output in front of the stage to its second cell.
                 part["previous"] = shapes(functools.partial(self._bring(stage), stage, width))
-            parameters[f"stage_{number}"] = part
-        return parameters | {"head": shapes(self._head)}
+            params[f"stage_{number}"] = part
+        return params | {"head": shapes(self._head)}
 
     @functools.cached_property
-    def shapes(self) -> Parameters:
+    def shapes(self) -> Params:
         """Shapes and types of the parameters of a device's children."""
         number = sum(leaf.size for leaf in jax.tree.leaves(self.fixed_shapes))
         fixed = jax.ShapeDtypeStruct((self.room.children, number), jnp.float32)
-        return Parameters(fixed, tuple(map(self._stage_shapes, self.stages)))
+        return Params(fixed, tuple(map(self._stage_shapes, self.stages)))
 
     def _stage_shapes(self, stage: Stage) -> Weights:
         kinds, room = stage.kinds, capacity(stage, self.room)
@@ -143,7 +143,7 @@ class Supernet:
             jax.ShapeDtypeStruct(norms, jnp.float32),
         )
 
-    def init(self, key: jax.Array, tapes: Tapes) -> Parameters:
+    def init(self, key: jax.Array, tapes: Tapes) -> Params:
         """Initial parameters: a child's depend on the key and its architecture alone."""
         drawn = [
             jax.ShapeDtypeStruct(
@@ -158,9 +158,9 @@ class Supernet:
             initial_weights(stage.kinds, tape.owners, of_stage, capacity(stage, self.room).rows)
             for stage, tape, of_stage in zip(self.stages, tapes, numbers, strict=True)
         ]
-        return Parameters(rows, tuple(stages))
+        return Params(rows, tuple(stages))
 
-    def kernels(self, parameters: Parameters, tapes: Tapes) -> Parameters:
+    def kernels(self, params: Params, tapes: Tapes) -> Params:
         """The parameters with zeros in place of all that L2 does not decay, which is all but kernels."""
         del tapes  # What is nobody's is zero.
         mask = jax.tree_util.tree_map_with_path(
@@ -170,18 +170,18 @@ class Supernet:
         vector = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(mask)])
         stages = jax.tree.map(
             lambda weights: weights._replace(norms=jnp.zeros_like(weights.norms)),
-            parameters.stages,
+            params.stages,
             is_leaf=lambda node: isinstance(node, Weights),
         )
-        return Parameters(parameters.fixed * vector, stages)
+        return Params(params.fixed * vector, stages)
 
-    def owners(self, tapes: Tapes) -> Parameters:
+    def owners(self, tapes: Tapes) -> Params:
         """Whose the parameters are: int32, the children's numbers along each array's leading axis."""
         stages = [
             children(stage.kinds, tape.owners, capacity(stage, self.room).rows)
             for stage, tape in zip(self.stages, tapes, strict=True)
         ]
-        return Parameters(jnp.arange(self.room.children), tuple(stages))
+        return Params(jnp.arange(self.room.children), tuple(stages))
 
     # --- the function
 
@@ -204,14 +204,14 @@ class Supernet:
         return tuple(found)
 
     def __call__(
-        self, parameters: Parameters, tapes: Tapes, x: jax.Array, rows: tuple[Rows, ...]
+        self, params: Params, tapes: Tapes, x: jax.Array, rows: tuple[Rows, ...]
     ) -> tuple[jax.Array, tuple[Rows, ...]]:
         """The function of all children.
 
         Batch normalization uses the statistics of the batch.
 
         Args:
-          parameters: of the children.
+          params: of the children.
           tapes: of their launch.
           x: images `[batch, height, width, channels]`.
           rows: to write into, from `rows` or the call before.
@@ -219,7 +219,7 @@ class Supernet:
         Returns:
           Logits `[children, batch, classes]`, and the rows.
         """
-        fixed = self._each(lambda vector: cut(vector, self.fixed_shapes))(parameters.fixed)
+        fixed = self._each(lambda vector: cut(vector, self.fixed_shapes))(params.fixed)
         stem = self._each(lambda state: _module(self._stem, state)(x))(fixed["stem"])
         current, previous, written = stem, stem, []
         for number, stage in enumerate(self.stages):
@@ -227,7 +227,7 @@ class Supernet:
             # What is compiled tells of it: `nasnet_jax.planning.turns`.
             with jax.named_scope(f"stage_{number}"):
                 states, of_stage = run_stage(
-                    stage.kinds, parameters.stages[number], inputs, tapes[number], rows[number]
+                    stage.kinds, params.stages[number], inputs, tapes[number], rows[number]
                 )
             written.append(of_stage)
             outputs = [_concatenate(images(self.config, of_cell)) for of_cell in states]
@@ -272,9 +272,9 @@ class Supernet:
             size[axis] = -(-size[axis] // 2)
         return StageInputs(halved, jnp.zeros((0, *size), halved.dtype))
 
-    def fixed(self, parameters: Parameters, child: int) -> dict[str, Any]:
+    def fixed(self, params: Params, child: int) -> dict[str, Any]:
         """The parameters of the modules of one child, as `fixed_shapes` says."""
-        return cut(np.asarray(parameters.fixed[child]), self.fixed_shapes)
+        return cut(np.asarray(params.fixed[child]), self.fixed_shapes)
 
     def _each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return each(function, self.room.children)

@@ -56,14 +56,14 @@ def initial_weights(kinds: Kinds, owners: Owners, drawn: jax.Array, rows: int) -
       rows: of the stage's kernels.
     """
     of_row = row_owners(kinds, owners, rows)
-    deviations = np.zeros((len(kinds.all), kinds.rows), np.float32)
-    for of_kind, kind in zip(deviations, kinds.all, strict=True):
+    stds = np.zeros((len(kinds.all), kinds.rows), np.float32)
+    for of_kind, kind in zip(stds, kinds.all, strict=True):
         row = 0
         for part in kind.parts:
-            of_kind[row : row + part.rows] = part.deviation
+            of_kind[row : row + part.rows] = part.std
             row += part.rows
-    deviation = jnp.asarray(deviations)[owners.kind[of_row.call], of_row.within]
-    kernels = deviation[:, None] * drawn[owners.place[of_row.call], of_row.within]
+    std = jnp.asarray(stds)[owners.kind[of_row.call], of_row.within]
+    kernels = std[:, None] * drawn[owners.place[of_row.call], of_row.within]
     kernels = jnp.where(of_row.used[:, None], kernels, 0.0)
     unit = jnp.array([1.0, 0.0])[:, None]
     norms = (len(owners.kind), kinds.inside + 1, 2, kinds.features)
@@ -76,16 +76,16 @@ def children(kinds: Kinds, owners: Owners, rows: int) -> Weights:
     return Weights(jnp.where(of_row.used, owners.child[of_row.call], -1), owners.child)
 
 
-def clip_by_child_norm(gradient: Any, owners: Any, max_norm: float) -> Any:
+def clip_by_child_norm(grads: Any, owners: Any, max_norm: float) -> Any:
     """Scales every child's gradient down to a norm of at most `max_norm`, as if it were alone.
 
     Args:
-      gradient: a tree of arrays whose leading axis is divided among the children.
+      grads: a tree of arrays whose leading axis is divided among the children.
       owners: for each of them int32 `[leading axis]`, whose it is; -1 for nobody's. The first one is
         that of the children themselves.
       max_norm: of all of a child's gradient together.
     """
-    leaves, tree = jax.tree.flatten(gradient)
+    leaves, tree = jax.tree.flatten(grads)
     of_leaves = jax.tree.leaves(owners)
     children = of_leaves[0][:, None]
     squares = jnp.zeros(len(children), leaves[0].dtype)

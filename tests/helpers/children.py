@@ -14,7 +14,7 @@ from flax import nnx
 
 from nasnet_jax.nn.layers import LayerConfig
 from nasnet_jax.space import NASNET_A, Architecture, Macro, sample_architecture
-from nasnet_jax.supernet import Launch, Parameters, Room, Supernet, extract_network, places_alone
+from nasnet_jax.supernet import Launch, Params, Room, Supernet, extract_network, places_alone
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 6, 6, 1))
 WEIGHTS = np.random.default_rng(1).normal(size=(3, 4))
@@ -46,12 +46,12 @@ class Found(NamedTuple):
 
     supernet: Supernet
     launch: Launch
-    parameters: Parameters
+    params: Params
     logits: np.ndarray
-    gradient: Parameters
+    grads: Params
 
 
-def weights(supernet: Supernet, seed: int, dtype: type = np.float64) -> Parameters:
+def weights(supernet: Supernet, seed: int, dtype: type = np.float64) -> Params:
     """Of a child alone: scales and offsets away from 1 and 0, or some gradients vanish."""
     noise = np.random.default_rng(seed)
     shapes = dataclasses.replace(supernet, room=Room()).shapes
@@ -59,42 +59,40 @@ def weights(supernet: Supernet, seed: int, dtype: type = np.float64) -> Paramete
 
 
 def run(
-    supernet: Supernet, architectures: Sequence[Architecture], of_children: Sequence[Parameters]
+    supernet: Supernet, architectures: Sequence[Architecture], of_children: Sequence[Params]
 ) -> Found:
     """Logits and gradients of these children with these weights, in this order."""
     solo = dataclasses.replace(supernet, room=Room())
     launch = supernet.launch(architectures)
     dtype = of_children[0].fixed.dtype
-    parameters = jax.tree.map(lambda leaf: np.zeros(leaf.shape, dtype), supernet.shapes)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, dtype), supernet.shapes)
     for child, (architecture, own) in enumerate(zip(architectures, of_children, strict=True)):
-        parameters.fixed[child] = own.fixed[0]
+        params.fixed[child] = own.fixed[0]
         places = places_alone(solo, architecture, launch, child)
         for there, here, numbers in zip(
-            *map(jax.tree.leaves, (parameters.stages, own.stages, places)), strict=True
+            *map(jax.tree.leaves, (params.stages, own.stages, places)), strict=True
         ):
             there[numbers[numbers >= 0]] = here[numbers >= 0]
-    logits, gradient = jax.device_get(_gradient(supernet, parameters, launch.tapes))
-    return Found(supernet, launch, parameters, logits, gradient)
+    logits, grads = jax.device_get(_gradient(supernet, params, launch.tapes))
+    return Found(supernet, launch, params, logits, grads)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _gradient(
-    supernet: Supernet, parameters: Parameters, tapes: Any
-) -> tuple[jax.Array, Parameters]:
-    def loss(parameters: Parameters) -> tuple[jax.Array, jax.Array]:
-        images = jnp.asarray(IMAGES, parameters.fixed.dtype)
+def _gradient(supernet: Supernet, params: Params, tapes: Any) -> tuple[jax.Array, Params]:
+    def loss(params: Params) -> tuple[jax.Array, jax.Array]:
+        images = jnp.asarray(IMAGES, params.fixed.dtype)
         rows = supernet.rows(len(images), images.dtype)
-        logits, _ = supernet(parameters, tapes, images, rows)
+        logits, _ = supernet(params, tapes, images, rows)
         # Linear, so that its gradient is the network's own; NaN of one child stays its own.
         return jnp.sum(logits * WEIGHTS.astype(logits.dtype)), logits
 
-    gradient, logits = jax.grad(loss, has_aux=True)(parameters)
-    return logits, gradient
+    grads, logits = jax.grad(loss, has_aux=True)(params)
+    return logits, grads
 
 
 def gradient_of(found: Found, architecture: Architecture, child: int) -> list[np.ndarray]:
     """As that of the static network's parameters."""
-    network = extract_network(found.supernet, architecture, found.gradient, found.launch, child)
+    network = extract_network(found.supernet, architecture, found.grads, found.launch, child)
     return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))]
 
 
@@ -103,7 +101,7 @@ def assert_static_network(
 ) -> None:
     """A child has the logits and the gradient of its architecture's static network."""
     graph, state = nnx.split(
-        extract_network(found.supernet, architecture, found.parameters, found.launch, child)
+        extract_network(found.supernet, architecture, found.params, found.launch, child)
     )
 
     def loss(state: nnx.State) -> tuple[jax.Array, jax.Array]:

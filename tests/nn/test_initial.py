@@ -23,7 +23,7 @@ def network() -> NASNet:
 def test_parameters_start_as_those_of_the_modules(network: NASNet) -> None:
     own = nnx.state(network, nnx.Param)
     found = started(draws(jax.random.key(1), own))
-    deviations = []
+    stds = []
     for (path, one), other in zip(
         jax.tree_util.tree_leaves_with_path(own), jax.tree.leaves(found), strict=True
     ):
@@ -31,10 +31,10 @@ def test_parameters_start_as_those_of_the_modules(network: NASNet) -> None:
         assert one.shape == other.shape and one.dtype == other.dtype, name
         if "kernel" in name:
             assert np.abs(one).max() < 3 * np.std(one) + 1e-6, name
-            deviations.append((float(np.std(one)), float(np.std(other)), one.size))
+            stds.append((float(np.std(one)), float(np.std(other)), one.size))
         else:
             np.testing.assert_array_equal(one, other, err_msg=name)
-    for one, other, size in deviations:
+    for one, other, size in stds:
         # Five standard errors of each of the two.
         assert abs(other / one - 1) < 10 / np.sqrt(2 * size)
     # No two kernels are the same numbers.

@@ -179,14 +179,14 @@ def test_several_children_on_a_device_are_what_each_is_alone():
     architectures = [sample_architecture(rng, 2) for _ in range(5)]
     rewards = [one.reward for one in trainer.train(architectures, epochs=2, keep_best=True)]
     assert trainer.best is not None and trainer.best.reward == max(rewards)
-    weights = trainer.best.parameters
+    weights = trainer.best.params
     again = trainer.train([*architectures[::-1], *architectures[:2]], epochs=2)
     assert [one.reward for one in again] == [*rewards[::-1], *rewards[:2]]
     best = architectures[rewards.index(max(rewards))]
     trainer.best = None
     (alone,) = trainer.train([best], epochs=2, keep_best=True)
     assert alone.reward == max(rewards)
-    jax.tree.map(np.testing.assert_array_equal, weights, trainer.best.parameters)
+    jax.tree.map(np.testing.assert_array_equal, weights, trainer.best.params)
     assert_halving_changes_nothing(trainer, architectures)
     assert trainer.compilations == 1
     hlo = trainer.compile().as_text()
@@ -238,7 +238,7 @@ def test_a_diverging_child_has_no_reward(trainer, architectures, results, monkey
     """Images that are not finite stand for a learning rate that is part of the program."""
     with monkeypatch.context() as patch:
         data = trainer._data
-        patch.setattr(trainer, "_data", data._replace(deviation=0.0 * data.deviation))
+        patch.setattr(trainer, "_data", data._replace(std=0.0 * data.std))
         (diverged,) = trainer.train(architectures[:1], epochs=2)
     assert (diverged.reward, diverged.diverged) == (0.0, True)
     # The next child on the same device has nothing of it.

@@ -9,7 +9,7 @@ from children import make_supernet, sampled
 from flax import nnx
 
 from nasnet_jax.nn.initial import initial
-from nasnet_jax.supernet import Launch, Parameters, Room, clip_by_child_norm, extract_network
+from nasnet_jax.supernet import Launch, Params, Room, clip_by_child_norm, extract_network
 
 SUPERNET = make_supernet(2, Room(children=3, chunk=2))
 ARCHITECTURES = sampled(3)
@@ -21,24 +21,24 @@ def launch() -> Launch:
 
 
 @pytest.fixture(scope="module")
-def started(launch: Launch) -> Parameters:
+def started(launch: Launch) -> Params:
     return jax.device_get(jax.jit(SUPERNET.init)(jax.random.key(0), launch.tapes))
 
 
-def leaves(parameters: Parameters, launch: Launch, child: int) -> dict[str, np.ndarray]:
+def leaves(params: Params, launch: Launch, child: int) -> dict[str, np.ndarray]:
     """Of the child's static network, by their path."""
-    network = extract_network(SUPERNET, ARCHITECTURES[child], parameters, launch, child)
+    network = extract_network(SUPERNET, ARCHITECTURES[child], params, launch, child)
     state = jax.tree_util.tree_leaves_with_path(nnx.state(network))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in state}
 
 
-def test_weights_start_as_those_of_the_layers(started: Parameters, launch: Launch) -> None:
+def test_weights_start_as_those_of_the_layers(started: Params, launch: Launch) -> None:
     for child in range(3):
         drawn = []
         for path, leaf in leaves(started, launch, child).items():
             wanted = initial(path, leaf.shape)
             if "kernel" in path:
-                drawn.append(leaf.ravel() / wanted.deviation)
+                drawn.append(leaf.ravel() / wanted.std)
             else:
                 np.testing.assert_array_equal(leaf, 1.0 if "scale" in path else 0.0)
         numbers = np.concatenate(drawn)
@@ -47,7 +47,7 @@ def test_weights_start_as_those_of_the_layers(started: Parameters, launch: Launc
         assert np.abs(numbers).max() <= 2
 
 
-def test_what_is_nobodys_starts_at_zero(started: Parameters, launch: Launch) -> None:
+def test_what_is_nobodys_starts_at_zero(started: Params, launch: Launch) -> None:
     owners = SUPERNET.owners(launch.tapes)
     for weights, whose in zip(started.stages, owners.stages, strict=True):
         assert not weights.kernels[np.asarray(whose.kernels) < 0].any()
@@ -77,8 +77,8 @@ def test_decay_reaches_kernels_only(launch: Launch) -> None:
 
 
 def test_every_child_is_clipped_by_its_own_norm() -> None:
-    gradient = [np.array([[3, 4], [0.3, 0.4]], np.float32), np.array([[12], [0], [7]], np.float32)]
+    grads = [np.array([[3, 4], [0.3, 0.4]], np.float32), np.array([[12], [0], [7]], np.float32)]
     owners = [np.array([0, 1]), np.array([0, 1, -1])]
-    clipped = clip_by_child_norm(gradient, owners, 1.0)
+    clipped = clip_by_child_norm(grads, owners, 1.0)
     np.testing.assert_allclose(clipped[0], [[3 / 13, 4 / 13], [0.3, 0.4]], rtol=1e-6)
     np.testing.assert_allclose(clipped[1][:2], [[12 / 13], [0.0]], rtol=1e-6)
