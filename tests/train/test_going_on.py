@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+import tiny_training
 
-from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER
+from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER, read_model
 from nasnet_jax.run_files import SUMMARY_FILE
 from nasnet_jax.train.config import default_config
 from nasnet_jax.train.going_on import finished_summary, may_change, reasons
+from nasnet_jax.train.loop import run
 from nasnet_jax.workdir import Workdir
 
 
@@ -51,3 +55,14 @@ def test_more_epochs_where_nothing_before_depends_on_them(
         config.epochs -= 20
         with pytest.raises(ValueError, match="epochs: .*what is trained is not taken back"):
             place()
+
+
+def test_a_finished_training_with_more_epochs_is_the_longer_one(tmp_path: Path) -> None:
+    config = tiny_training.get_config()
+    config.optimizer.schedule, config.drop_path.final_drop_prob = "exponential", 0.0
+    config.checkpoint_epochs = 1.0
+    for name, epochs in (("grown", 1.0), ("grown", 2.0), ("straight", 2.0)):
+        config.epochs = epochs
+        assert run(config, tmp_path / name)["epochs"] == epochs
+    found, wanted = (read_model(tmp_path / name)[1:] for name in ("grown", "straight"))
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
