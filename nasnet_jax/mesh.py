@@ -15,7 +15,7 @@ def search_mesh(arch: int, data: int) -> Mesh:
     """The mesh `('arch', 'data')` of a search, over all devices.
 
     Raises:
-      ValueError: if the devices do not fill it.
+        ValueError: If the devices do not fill it.
     """
     devices = find_devices()
     if len(devices) % data:

@@ -50,8 +50,8 @@ def absolute_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """The folder of a run, wherever the process may go later.
 
     Raises:
-      ValueError: if it is empty, an address such as `gs://`, which would become a folder here, or
-        has a name that checkpoints cannot be written below.
+        ValueError: If it is empty, an address such as `gs://`, which would become a folder here, or
+            has a name that checkpoints cannot be written below.
     """
     if not os.fspath(workdir):
         raise ValueError("The workdir is an empty text. Name a folder.")
@@ -72,8 +72,8 @@ class Workdir:
     looks and writes.
 
     Attributes:
-      path: the folder, which need not exist.
-      has_begun: whether a run has saved something there.
+        path: The folder, which need not exist.
+        has_begun: Whether a run has saved something there.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Workdir:
         """Looks whether the run can be begun or resumed there.
 
         Args:
-          workdir: the folder.
-          config: of the run.
-          defaults: a run that was begun by a version without one of these fields has its default.
-          may_change: what may be another configuration than that of the run that is there.
-          reasons: why other fields, or the fields of a part, may not.
+            workdir: The folder.
+            config: Of the run.
+            defaults: A run that was begun by a version without one of these fields has its default.
+            may_change: What may be another configuration than that of the run that is there.
+            reasons: Why other fields, or the fields of a part, may not.
 
         Raises:
-          ValueError: if the folder holds a run with another configuration or something else, or
-            cannot be written.
+            ValueError: If the folder holds a run with another configuration or something else, or
+                cannot be written.
         """
         self.path = absolute_workdir(workdir)
         self._config: dict[str, Any] = json.loads(config.to_json_best_effort())
@@ -112,8 +112,8 @@ class Workdir:
         """What a JSON file in the folder holds.
 
         Raises:
-          OSError: if it cannot be read or is not there.
-          ValueError: if it is damaged.
+            OSError: If it cannot be read or is not there.
+            ValueError: If it is damaged.
         """
         return _read_json(self.path / name)
 
@@ -121,11 +121,11 @@ class Workdir:
         """Notes the run's data, with which the run that is there, if there is one, must have begun.
 
         Args:
-          fingerprint: of the data (`nasnet_jax.data.fingerprint`).
+            fingerprint: Of the data (`nasnet_jax.data.fingerprint`).
 
         Raises:
-          ValueError: if it did not, with the difference, or if the processes of a pod have
-            different data.
+            ValueError: If it did not, with the difference, or if the processes of a pod have
+                different data.
         """
         self._fingerprint = fingerprint
         _check_same_everywhere(fingerprint)
@@ -139,7 +139,7 @@ class Workdir:
         removed again.
 
         Raises:
-          ValueError: as before, or if the folder is in use by another run.
+            ValueError: As before, or if the folder is in use by another run.
         """
         with contextlib.ExitStack() as held:
             _by_first_process(self.path, lambda: self._claim(held))
@@ -292,7 +292,7 @@ def _check_same_everywhere(fingerprint: Mapping[str, Any]) -> None:
     """In a pod each process has read its own data.
 
     Raises:
-      ValueError: if they are not the same.
+        ValueError: If they are not the same.
     """
     digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).digest()
     digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8)).reshape(-1, 32)

@@ -32,11 +32,11 @@ class Borders:
     """What the strided operations of one cell do at the borders; the default is SAME.
 
     Attributes:
-      symmetric: whether windows reach equally far over both borders, as PyTorch's do, instead of
-        further over the last one where the side is even.
-      average_whole_windows: whether an average divides by the size of the window, instead of by the
-        number of its pixels inside the image.
-      zeros_in_maximum: whether the zeros outside of the image take part in a maximum.
+        symmetric: Whether windows reach equally far over both borders, as PyTorch's do, instead of
+            further over the last one where the side is even.
+        average_whole_windows: Whether an average divides by the size of the window, instead of by the
+            number of its pixels inside the image.
+        zeros_in_maximum: Whether the zeros outside of the image take part in a maximum.
     """
 
     symmetric: bool = False
@@ -100,7 +100,7 @@ def cell_borders(edges: str, cell: str) -> Borders:
     """The borders of the strided operations of a cell.
 
     Args:
-      edges: one of `EDGES`.
-      cell: its name in the skeleton, such as `reduction_cell_0`.
+        edges: One of `EDGES`.
+        cell: Its name in the skeleton, such as `reduction_cell_0`.
     """
     return _BY_CELL[edges].get(cell, SAME)

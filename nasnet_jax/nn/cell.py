@@ -61,11 +61,11 @@ class CellModule(nnx.Module):
     """One cell of a network.
 
     Attributes:
-      input_0: ReLU, 1x1 convolution and normalization of the current input.
-      input_1: the same for the previous input, or its factorized reduction, or None to keep it.
-      blocks: in order; block k makes hidden state k + 2.
-      output_0, output_1: what brings an input that is itself an output to the size and width of the
-        other outputs, or None.
+        input_0: ReLU, 1x1 convolution and normalization of the current input.
+        input_1: The same for the previous input, or its factorized reduction, or None to keep it.
+        blocks: In order; block k makes hidden state k + 2.
+        output_0, output_1: What brings an input that is itself an output to the size and width of the
+            other outputs, or None.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class CellModule(nnx.Module):
         """The cell's output.
 
         Args:
-          current: the current input, `[batch, height, width, channels]`.
-          previous: the previous input, of the same size or of twice as much.
-          drop: what drops the paths of this cell while training.
+            current: The current input, `[batch, height, width, channels]`.
+            previous: The previous input, of the same size or of twice as much.
+            drop: What drops the paths of this cell while training.
 
         Returns:
-          `[batch, height / stride, width / stride, channels]`.
+            `[batch, height / stride, width / stride, channels]`.
         """
         state_1 = previous if self.input_1 is None else self.input_1(previous)
         states = [self.input_0(current), state_1]

@@ -36,10 +36,10 @@ class Geometry(NamedTuple):
     """What a 2-D convolution does to positions; hashable, so that `custom_vjp` takes it as static.
 
     Attributes:
-      strides: steps between output positions, in rows and columns.
-      pads: zeros before and after, in rows and columns.
-      dilation: steps between the taps of the kernel.
-      groups: channel groups; equal to the number of channels for a depthwise convolution.
+        strides: Steps between output positions, in rows and columns.
+        pads: Zeros before and after, in rows and columns.
+        dilation: Steps between the taps of the kernel.
+        groups: Channel groups; equal to the number of channels for a depthwise convolution.
     """
 
     strides: tuple[int, int]
@@ -78,22 +78,22 @@ def convolution(
     """A 2-D convolution with `lax.conv_general_dilated`'s meaning and arguments.
 
     Args:
-      images: `[batch, height, width, channels]`.
-      kernel: `[kernel height, kernel width, channels / groups, features]`.
-      strides: in rows and columns.
-      padding: `'SAME'`, `'VALID'` or pairs of zeros before and after.
-      lhs_dilation: must be ones; here for the signature of `lax`.
-      rhs_dilation: distance between kernel taps.
-      dimension_numbers: must be `NHWC`, `HWIO`, `NHWC`.
-      feature_group_count: 1, or the number of channels for a depthwise convolution.
-      precision: must be None.
-      out_sharding: must be None.
+        images: `[batch, height, width, channels]`.
+        kernel: `[kernel height, kernel width, channels / groups, features]`.
+        strides: In rows and columns.
+        padding: `'SAME'`, `'VALID'` or pairs of zeros before and after.
+        lhs_dilation: Must be ones; here for the signature of `lax`.
+        rhs_dilation: Distance between kernel taps.
+        dimension_numbers: Must be `NHWC`, `HWIO`, `NHWC`.
+        feature_group_count: 1, or the number of channels for a depthwise convolution.
+        precision: Must be None.
+        out_sharding: Must be None.
 
     Returns:
-      `[batch, height / stride, width / stride, features]`.
+        `[batch, height / stride, width / stride, features]`.
 
     Raises:
-      ValueError: for what NASNet does not need and this function does not do.
+        ValueError: For what NASNet does not need and this function does not do.
     """
     expected = lax.conv_dimension_numbers(images.shape, kernel.shape, LAYOUT)
     if lax.conv_dimension_numbers(images.shape, kernel.shape, dimension_numbers) != expected:

@@ -22,8 +22,8 @@ class DropPath(NamedTuple):
     """Drops the paths of a network, of a cell or of a block, whichever its key belongs to.
 
     Attributes:
-      key: a typed key.
-      probability: of dropping a path for an example, a float32 scalar in [0, 1].
+        key: A typed key.
+        probability: Of dropping a path for an example, a float32 scalar in [0, 1].
     """
 
     key: jax.Array
@@ -45,10 +45,10 @@ def depth_share(index: int, num_cells: int) -> float:
     """The share of the drop probability that a cell gets where it is scaled by depth.
 
     Args:
-      index: of the cell among all cells, those of the stem and the reductions too, from 0.
-      num_cells: number of all cells.
+        index: Of the cell among all cells, those of the stem and the reductions too, from 0.
+        num_cells: Number of all cells.
 
     Returns:
-      `(index + 1) / num_cells`: from almost nothing in the first cell to 1 in the last one (slim).
+        `(index + 1) / num_cells`: from almost nothing in the first cell to 1 in the last one (slim).
     """
     return (index + 1) / num_cells

@@ -45,7 +45,7 @@ class AuxiliaryHead(nnx.Module):
         """`[batch, height, width, in_features]` to logits `[batch, classes]`.
 
         Raises:
-          ValueError: if height and width are not those that the head was made for.
+            ValueError: If height and width are not those that the head was made for.
         """
         if x.shape[1:3] != self.size:
             raise ValueError(

@@ -27,8 +27,8 @@ def initial(name: str, shape: Sequence[int]) -> Initial:
     """How a parameter starts: kernels by slim's initialiser, scales and variances at 1, others at 0.
 
     Args:
-      name: its path in the module.
-      shape: its own, or that of a stack of several.
+        name: Its path in the module.
+        shape: Its own, or that of a stack of several.
     """
     if "kernel" in name:
         # The last four axes, since what lies in front of a convolution's own is a stack.

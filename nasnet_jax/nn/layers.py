@@ -25,22 +25,22 @@ class LayerConfig:
     """What all layers of a network have in common.
 
     Attributes:
-      dtype: of activations; None computes in the parameters' type. Parameters are float32, and
-        statistics and losses are at least that.
-      track_statistics: whether batch normalization keeps running statistics for inference. A child
-        of the search does not: its reward is measured with the statistics of the batch.
-      norm_decay: of the running statistics. 0.9 in slim's CIFAR network, 0.9997 on ImageNet.
-      norm_epsilon: added to the variance. 1e-5 in slim's CIFAR network, 1e-3 on ImageNet.
-      norm_group: number of examples over which statistics are taken while training (None: all
-        examples of the batch), so that a step is the same function on any number of devices.
-      edges: how the strided operations of reduction cells treat the borders of a map; one of
-        `nasnet_jax.nn.borders.EDGES`. `same` is TF-slim's and the paper's, the others are those of
-        published ports, for networks that run with a port's weights.
-      batch_last: whether the search's program keeps images as `[height, width, F, batch]`, which is
-        for TPUs; see `nasnet_jax.nn.batch_axis`. Static networks do not look at it.
+        dtype: Of activations; None computes in the parameters' type. Parameters are float32, and
+            statistics and losses are at least that.
+        track_statistics: Whether batch normalization keeps running statistics for inference. A child
+            of the search does not: its reward is measured with the statistics of the batch.
+        norm_decay: Of the running statistics. 0.9 in slim's CIFAR network, 0.9997 on ImageNet.
+        norm_epsilon: Added to the variance. 1e-5 in slim's CIFAR network, 1e-3 on ImageNet.
+        norm_group: Number of examples over which statistics are taken while training (None: all
+            examples of the batch), so that a step is the same function on any number of devices.
+        edges: How the strided operations of reduction cells treat the borders of a map; one of
+            `nasnet_jax.nn.borders.EDGES`. `same` is TF-slim's and the paper's, the others are those
+            of published ports, for networks that run with a port's weights.
+        batch_last: Whether the search's program keeps images as `[height, width, F, batch]`, which is
+            for TPUs; see `nasnet_jax.nn.batch_axis`. Static networks do not look at it.
 
     Raises:
-      ValueError: for edges that are not known.
+        ValueError: For edges that are not known.
     """
 
     dtype: jnp.dtype | None = None
@@ -77,9 +77,9 @@ def kernel_std(shape: tuple[int, ...], *, depthwise: bool = False) -> float:
     """Standard deviation of slim's initialiser: variance scaling by 2 / fan-out, truncated normal.
 
     Args:
-      shape: `[..., in, out]` of a kernel.
-      depthwise: for `[height, width, 1, channels]`, where the fan-out is `height * width`, since
-        slim stores this kernel as `[height, width, channels, 1]`.
+        shape: `[..., in, out]` of a kernel.
+        depthwise: For `[height, width, 1, channels]`, where the fan-out is `height * width`, since
+            slim stores this kernel as `[height, width, channels, 1]`.
     """
     fan_out = math.prod(shape[:-2]) * (1 if depthwise else shape[-1])
     return math.sqrt(2.0 * TRUNCATION_CORRECTION / fan_out)
@@ -142,7 +142,7 @@ class BatchNorm(nnx.Module):
         """Normalizes `[batch, height, width, features]` over all axes but the last.
 
         Raises:
-          ValueError: if the batch is not a multiple of the group.
+            ValueError: If the batch is not a multiple of the group.
         """
         config = self.config
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))

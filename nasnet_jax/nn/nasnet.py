@@ -20,19 +20,19 @@ class NASNet(nnx.Module):
     """An image classifier whose cells are `architecture` and whose skeleton is `macro`.
 
     Args:
-      architecture: what is inside the cells.
-      macro: the skeleton.
-      config: what all layers have in common.
-      dropout_rate: share of the pooled features that `training_logits` drops (0.5 on ImageNet).
-      aux_head: whether there is an auxiliary head, which only `training_logits` uses. All that
-        belongs to it lies under the attribute `aux_head`.
-      remat: whether the gradient computes each cell again instead of keeping what is inside it,
-        which spares memory and costs about a third more time.
-      rngs: for the initial parameters; no key is kept.
+        architecture: What is inside the cells.
+        macro: The skeleton.
+        config: What all layers have in common.
+        dropout_rate: Share of the pooled features that `training_logits` drops (0.5 on ImageNet).
+        aux_head: Whether there is an auxiliary head, which only `training_logits` uses. All that
+            belongs to it lies under the attribute `aux_head`.
+        remat: Whether the gradient computes each cell again instead of keeping what is inside it,
+            which spares memory and costs about a third more time.
+        rngs: For the initial parameters; no key is kept.
 
     Raises:
-      ValueError: if `aux_head` is asked for where the network can have none, or `dropout_rate` is
-        not in [0, 1).
+        ValueError: If `aux_head` is asked for where the network can have none, or `dropout_rate` is
+            not in [0, 1).
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class NASNet(nnx.Module):
         """Logits `[batch, classes]`, or features `[batch, channels]` without a head, in float32.
 
         Args:
-          images: `[batch, height, width, channels]`, scaled as the network was trained.
+            images: `[batch, height, width, channels]`, scaled as the network was trained.
         """
         features = self.features(images)
         return features if self.head is None else self.head(features)
@@ -99,15 +99,15 @@ class NASNet(nnx.Module):
         """Logits with dropout, DropPath and the auxiliary head.
 
         Args:
-          images: `[batch, height, width, channels]`.
-          key: a typed key, for all that is random in this call.
-          drop_prob: the present probability of dropping a path; a Python 0 leaves DropPath out.
-          scale_by_depth: whether cell c of T drops with `drop_prob * (c + 1) / T` (the released
-            code) instead of `drop_prob` (the paper).
+            images: `[batch, height, width, channels]`.
+            key: A typed key, for all that is random in this call.
+            drop_prob: The present probability of dropping a path; a Python 0 leaves DropPath out.
+            scale_by_depth: Whether cell c of T drops with `drop_prob * (c + 1) / T` (the released
+                code) instead of `drop_prob` (the paper).
 
         Returns:
-          Logits `[batch, classes]` (features without a head), and those of the auxiliary head, or
-          `None` where there is none.
+            Logits `[batch, classes]` (features without a head), and those of the auxiliary head, or
+            `None` where there is none.
         """
         dropout_key, path_key = jax.random.split(key)
         drop = (

@@ -16,14 +16,14 @@ def normalize(
     """Normalizes each group of examples by its own mean and (biased) variance.
 
     Args:
-      x: `[groups, examples, height, width, channels]`.
-      scale: `[channels]`.
-      offset: `[channels]`.
-      epsilon: added to the variance.
+        x: `[groups, examples, height, width, channels]`.
+        scale: `[channels]`.
+        offset: `[channels]`.
+        epsilon: Added to the variance.
 
     Returns:
-      `x` normalized, scaled and offset; and the mean and the variance, `[groups, 1, 1, 1, channels]`,
-      through which no gradient flows.
+        `x` normalized, scaled and offset; and the mean and the variance, `[groups, 1, 1, 1,
+        channels]`, through which no gradient flows.
     """
     mean = _mean(x)
     centered = x - mean

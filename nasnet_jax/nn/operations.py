@@ -224,16 +224,16 @@ def operation(
     """Makes the operation of this name.
 
     Args:
-      name: one of `nasnet_jax.space.OPERATIONS`.
-      in_features: channels of the hidden state that it reads.
-      features: F, the channels of every hidden state of the cell.
-      stride: 2 where a reduction cell reads one of its inputs, else 1.
-      borders: of the cell; at stride 1 all ports do the same, and this makes no difference.
-      config: what all layers of the network have in common.
-      rngs: for the initial parameters.
+        name: One of `nasnet_jax.space.OPERATIONS`.
+        in_features: Channels of the hidden state that it reads.
+        features: F, the channels of every hidden state of the cell.
+        stride: 2 where a reduction cell reads one of its inputs, else 1.
+        borders: Of the cell; at stride 1 all ports do the same, and this makes no difference.
+        config: What all layers of the network have in common.
+        rngs: For the initial parameters.
 
     Raises:
-      KeyError: for a name that is not in the space; architectures are validated before.
+        KeyError: For a name that is not in the space; architectures are validated before.
     """
     form = forms.FORMS[name]
     strided = borders if stride > 1 else SAME

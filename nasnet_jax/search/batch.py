@@ -29,17 +29,17 @@ def train_batch(
     """Trains those of a batch's architectures that are new, and fills in the others.
 
     Args:
-      config: of the search.
-      trainer: of the children.
-      history: of those before.
-      warm: what is known from other searches.
-      batch: its number.
-      rows: canonical decisions `[n, D]`, of the whole batch or of what is left of it.
-      log_probs: of the proposals, `[n]`.
-      on_call: as of `ChildTrainer.train`.
+        config: Of the search.
+        trainer: Of the children.
+        history: Of those before.
+        warm: What is known from other searches.
+        batch: Its number.
+        rows: Canonical decisions `[n, D]`, of the whole batch or of what is left of it.
+        log_probs: Of the proposals, `[n]`.
+        on_call: As of `ChildTrainer.train`.
 
     Returns:
-      The `n` children, which are not in the history yet.
+        The `n` children, which are not in the history yet.
     """
 
     def known(row: np.ndarray) -> Entry | Known | None:

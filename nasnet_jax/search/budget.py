@@ -45,12 +45,12 @@ class Budget:
     """Cost, limits and reward of a search's architectures.
 
     Attributes:
-      macro: of the network that is counted.
-      cost_name: what of its cost is in the reward, one of `COSTS`, or empty for nothing.
-      target: of that cost.
-      form: one of `FORMS`.
-      weight: of the cost in the reward; negative.
-      limits: the most of each of `COSTS`, or 0 for any.
+        macro: Of the network that is counted.
+        cost_name: What of its cost is in the reward, one of `COSTS`, or empty for nothing.
+        target: Of that cost.
+        form: One of `FORMS`.
+        weight: Of the cost in the reward; negative.
+        limits: The most of each of `COSTS`, or 0 for any.
     """
 
     macro: Macro
@@ -87,10 +87,10 @@ class Budget:
         """Checks that something of the space is within the limits.
 
         Args:
-          num_blocks: B.
+            num_blocks: B.
 
         Raises:
-          ValueError: if not, with the smallest cost that there is.
+            ValueError: If not, with the smallest cost that there is.
         """
         smallest = self.cost(smallest_architecture(num_blocks))
         for name, most in zip(COSTS, self.limits, strict=True):
@@ -107,12 +107,12 @@ def make_budget(config: ml_collections.ConfigDict, child: Macro) -> Budget:
     """The budget of a search's configuration.
 
     Args:
-      config: of the search.
-      child: the skeleton of its children.
+        config: Of the search.
+        child: The skeleton of its children.
 
     Raises:
-      FileNotFoundError: if `reward.network` names a file that is not there.
-      ValueError: if that is no configuration of a training, or nothing is within the limits.
+        FileNotFoundError: If `reward.network` names a file that is not there.
+        ValueError: If that is no configuration of a training, or nothing is within the limits.
     """
     part = config.reward
     budget = Budget(
@@ -131,7 +131,7 @@ def check_budget(config: ml_collections.ConfigDict) -> None:
     """Checks the fields of `reward` and `limits` against each other.
 
     Raises:
-      ValueError: naming the field, its value and what is allowed.
+        ValueError: Naming the field, its value and what is allowed.
     """
     part = config.reward
     for field, allowed in (("cost", ("", *COSTS)), ("form", tuple(FORMS))):

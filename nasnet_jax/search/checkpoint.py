@@ -29,11 +29,11 @@ class Restored:
     """What is in a checkpoint.
 
     Attributes:
-      step: its number.
-      strategy_state: NumPy arrays.
-      history: of all children before it.
-      effort: seconds and the like that it took until then, by name; empty in a checkpoint of a
-        version that did not keep them.
+        step: Its number.
+        strategy_state: NumPy arrays.
+        history: Of all children before it.
+        effort: Seconds and the like that it took until then, by name; empty in a checkpoint of a
+            version that did not keep them.
     """
 
     step: int
@@ -66,7 +66,7 @@ class SearchCheckpoints:
         """Saves, and returns when it is on disk.
 
         Raises:
-          OSError: if it cannot be written, for example because the disk is full.
+            OSError: If it cannot be written, for example because the disk is full.
         """
         arrays: dict[str, Any] = history.to_arrays()
         arrays[_EFFORT] = {name: np.float64(value) for name, value in effort.items()}
@@ -88,13 +88,13 @@ class SearchCheckpoints:
         A damaged checkpoint is passed over for the one before it, with a warning.
 
         Args:
-          abstract_strategy_state: of the same form.
-          epochs: of a child, for a checkpoint of a version that did not keep them.
-          rerank_epochs: of a longer training, for the same.
+            abstract_strategy_state: Of the same form.
+            epochs: Of a child, for a checkpoint of a version that did not keep them.
+            rerank_epochs: Of a longer training, for the same.
 
         Raises:
-          OSError: if it cannot be read now.
-          ValueError: if there are checkpoints and all are damaged.
+            OSError: If it cannot be read now.
+            ValueError: If there are checkpoints and all are damaged.
         """
         found = restore_newest(
             self._manager,

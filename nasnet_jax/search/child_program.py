@@ -32,13 +32,13 @@ class Data(NamedTuple):
     """A search's data set, on every device.
 
     Attributes:
-      train_images: uint8 `[number, height, width, channels]`.
-      train_labels: int32 `[number]`.
-      valid_images: uint8, as many as fill whole batches: the held-out images, then repetitions.
-      valid_labels: int32.
-      valid_mask: float32, 1 for each held-out image once, 0 for repetitions.
-      mean: float32 `[channels]`, of the training images, on the scale 0 to 255.
-      std: float32 `[channels]`.
+        train_images: uint8 `[number, height, width, channels]`.
+        train_labels: int32 `[number]`.
+        valid_images: uint8, as many as fill whole batches: the held-out images, then repetitions.
+        valid_labels: int32.
+        valid_mask: float32, 1 for each held-out image once, 0 for repetitions.
+        mean: float32 `[channels]`, of the training images, on the scale 0 to 255.
+        std: float32 `[channels]`.
     """
 
     train_images: Any
@@ -54,9 +54,9 @@ class Children(NamedTuple):
     """What training changes of the children of a device.
 
     Attributes:
-      params: of the supernet.
-      opt_state: optax's state, the momentum.
-      finite: bool `[children]`, whether every logit so far was finite.
+        params: Of the supernet.
+        opt_state: Optax's state, the momentum.
+        finite: bool `[children]`, whether every logit so far was finite.
     """
 
     params: Any
@@ -68,11 +68,11 @@ class Control(NamedTuple):
     """What a call is to do: data, so that nothing of it is compiled in.
 
     Attributes:
-      first: bool, whether the children start from initial parameters.
-      start: int32, the training step at which the call begins.
-      steps: int32, training steps to make, at most an epoch of them.
-      horizon: int32, the step at which the learning rate reaches zero.
-      evaluate: bool, whether to count correct answers on the held-out images afterwards.
+        first: bool, whether the children start from initial parameters.
+        start: int32, the training step at which the call begins.
+        steps: int32, training steps to make, at most an epoch of them.
+        horizon: int32, the step at which the learning rate reaches zero.
+        evaluate: bool, whether to count correct answers on the held-out images afterwards.
     """
 
     first: Any
@@ -129,8 +129,8 @@ class ChildProgram:
         changes a child.
 
         Returns:
-          A jitted function to the children after the call, whose buffers it reuses, and a `Result`
-          of `[arch, children]` arrays.
+            A jitted function to the children after the call, whose buffers it reuses, and a `Result`
+            of `[arch, children]` arrays.
         """
         shards = mesh.shape["data"]
 
@@ -163,15 +163,15 @@ class ChildProgram:
         """What one device does in a call: steps of its children, inside a `shard_map`.
 
         Args:
-          children: before the call.
-          tapes: of the children.
-          control: what is to be done.
-          key_data: of the search's child key.
-          data: all of the data set.
-          shards: how many devices of the axis `data` share each batch.
+            children: Before the call.
+            tapes: Of the children.
+            control: What is to be done.
+            key_data: Of the search's child key.
+            data: All of the data set.
+            shards: How many devices of the axis `data` share each batch.
 
         Returns:
-          The children after the call, and the call's result.
+            The children after the call, and the call's result.
         """
         init_key, order_key, augment_key = jax.random.split(jax.random.wrap_key_data(key_data), 3)
         children = lax.cond(control.first, lambda: self.init(init_key, tapes), lambda: children)
@@ -259,9 +259,9 @@ def make_child_program(
     """The program of a search's configuration.
 
     Args:
-      config: of the search.
-      macro: the skeleton of its networks.
-      platform: of the devices, as JAX calls it.
+        config: Of the search.
+        macro: The skeleton of its networks.
+        platform: Of the devices, as JAX calls it.
     """
     child = config.child
     dtype = jnp.bfloat16 if child.bfloat16 else None

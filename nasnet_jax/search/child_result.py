@@ -11,12 +11,12 @@ class ChildResult(NamedTuple):
     """What became of a child.
 
     Attributes:
-      reward: what the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
-      accuracy: on the held-out images, from 0 to 1; 0 if it diverged.
-      diverged: whether a logit was not finite.
-      seconds: wall time of its row, shared with the children beside it.
-      epochs: of its training.
-      first_reward: after the first rung; `reward` where there is no halving.
+        reward: What the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
+        accuracy: On the held-out images, from 0 to 1; 0 if it diverged.
+        diverged: Whether a logit was not finite.
+        seconds: Wall time of its row, shared with the children beside it.
+        epochs: Of its training.
+        first_reward: After the first rung; `reward` where there is no halving.
     """
 
     reward: float
@@ -31,9 +31,9 @@ class TrainedChild(NamedTuple):
     """A child with its weights.
 
     Attributes:
-      architecture: in its canonical form.
-      reward: as of `ChildResult`.
-      params: of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
+        architecture: In its canonical form.
+        reward: As of `ChildResult`.
+        params: Of `ChildTrainer.solo`, NumPy arrays, which all processes of a pod have.
     """
 
     architecture: Architecture
@@ -45,8 +45,8 @@ class PausedChild(NamedTuple):
     """A child that can be trained on, in any launch; NumPy arrays as of `TrainedChild`.
 
     Attributes:
-      params: its weights.
-      opt_state: the optimizer's state, of the same form.
+        params: Its weights.
+        opt_state: The optimizer's state, of the same form.
     """
 
     params: Any
@@ -57,9 +57,9 @@ class Span(NamedTuple):
     """A part of a training.
 
     Attributes:
-      begin: epochs before it.
-      end: epochs behind which it ends.
-      epochs: of the whole training, the period of the learning rate's cosine.
+        begin: Epochs before it.
+        end: Epochs behind which it ends.
+        epochs: Of the whole training, the period of the learning rate's cosine.
     """
 
     begin: int

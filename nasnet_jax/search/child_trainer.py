@@ -48,22 +48,22 @@ class ChildTrainer:
     method with the same arguments.
 
     Attributes:
-      budget: what architectures cost and are worth.
-      class_names: of the data set.
-      best: of the children that were trained with `keep_best`, the first with the highest reward;
-        None before one.
-      compilations: executables compiled so far; one, whatever is trained.
-      compile_seconds: what that took.
-      busy_seconds, device_seconds: the devices' time at work and altogether, of which the idle
-        share is made.
+        budget: What architectures cost and are worth.
+        class_names: Of the data set.
+        best: Of the children that were trained with `keep_best`, the first with the highest reward;
+            None before one.
+        compilations: Executables compiled so far; one, whatever is trained.
+        compile_seconds: What that took.
+        busy_seconds, device_seconds: The devices' time at work and altogether, of which the idle
+            share is made.
     """
 
     def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
         """Places the data on the devices; compiles nothing.
 
         Raises:
-          ValueError: if the images, the held-out part or the batch do not fit each other, or no
-            architecture is within the limits.
+            ValueError: If the images, the held-out part or the batch do not fit each other, or no
+                architecture is within the limits.
         """
         child = config.child
         self.mesh = mesh
@@ -177,14 +177,14 @@ class ChildTrainer:
         """Trains each architecture from scratch to its end, in its canonical form.
 
         Args:
-          architectures: any number of them.
-          epochs: of training, also the period of the learning rate's cosine.
-          keep_best: whether `best` is to be the best of them, if it is not better already.
-          on_call: told after every epoch of a launch which share of the work is done, and the
-            results of the launches before; what it raises ends the training.
+            architectures: Any number of them.
+            epochs: Of training, also the period of the learning rate's cosine.
+            keep_best: Whether `best` is to be the best of them, if it is not better already.
+            on_call: Told after every epoch of a launch which share of the work is done, and the
+                results of the launches before; what it raises ends the training.
 
         Returns:
-          One result for each architecture, in their order.
+            One result for each architecture, in their order.
         """
         span = Span(0, epochs, epochs)
         return self.train_span(architectures, span, keep_best=keep_best, on_call=on_call)[0]
@@ -205,16 +205,16 @@ class ChildTrainer:
         trained.
 
         Args:
-          architectures: any number of them.
-          span: the part.
-          paused: the children at its begin, in the same order; none where that is 0.
-          pause: how many of the best are to be trained on later.
-          keep_best: as of `train`.
-          on_call: as of `train`.
+            architectures: Any number of them.
+            span: The part.
+            paused: The children at its begin, in the same order; none where that is 0.
+            pause: How many of the best are to be trained on later.
+            keep_best: As of `train`.
+            on_call: As of `train`.
 
         Returns:
-          The results at the end of the part, and by their numbers those to be trained on, of which none
-          diverged.
+            The results at the end of the part, and by their numbers those to be trained on, of
+            which none diverged.
         """
         canonical = [architecture.canonical() for architecture in architectures]
         costs = [cost(architecture, self.macro).macs for architecture in canonical]

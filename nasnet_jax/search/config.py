@@ -177,12 +177,12 @@ def search_macro(
     """The skeleton of the children.
 
     Args:
-      config: of the search.
-      image_shape: height, width and channels.
-      num_classes: of the data set.
+        config: Of the search.
+        image_shape: Height, width and channels.
+        num_classes: Of the data set.
 
     Raises:
-      ValueError: if the images are too small for the reductions, or a field is out of range.
+        ValueError: If the images are too small for the reductions, or a field is out of range.
     """
     height, width, channels = image_shape
     return Macro(
@@ -200,7 +200,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     """Checks what can be checked before any data is read.
 
     Raises:
-      ValueError: naming the field, its value and what is allowed.
+        ValueError: Naming the field, its value and what is allowed.
     """
     check_fields(config, default_config(), RANGES)
     _check_population(config)

@@ -26,9 +26,9 @@ class Rollout(NamedTuple):
     """Sequences of decisions under the controller.
 
     Attributes:
-      decisions: int32 `[n, D]`.
-      log_probs: float32 `[n, D]`, the log-probability of each decision given those before it.
-      entropies: float32 `[n, D]`, in nats, of the distribution each decision was drawn from.
+        decisions: int32 `[n, D]`.
+        log_probs: float32 `[n, D]`, the log-probability of each decision given those before it.
+        entropies: float32 `[n, D]`, in nats, of the distribution each decision was drawn from.
     """
 
     decisions: jax.Array
@@ -65,12 +65,12 @@ class Controller(nnx.Module):
         """Initialises all parameters uniformly in [-0.1, 0.1].
 
         Args:
-          choices: the number of choices of each of the D decisions.
-          hidden_size: units of the LSTM, and width of the embeddings.
-          temperature: divides the logits; above 1 flattens the distribution.
-          tanh_constant: if given, c, the logits become `c * tanh(logits / temperature)`, which
-            bounds how certain the controller can be.
-          rngs: the stream `params` is drawn from.
+            choices: The number of choices of each of the D decisions.
+            hidden_size: Units of the LSTM, and width of the embeddings.
+            temperature: Divides the logits; above 1 flattens the distribution.
+            tanh_constant: If given, c, the logits become `c * tanh(logits / temperature)`, which
+                bounds how certain the controller can be.
+            rngs: The stream `params` is drawn from.
         """
         depth, width = len(choices), max(choices)
         self.choices = choices
@@ -114,9 +114,9 @@ class Controller(nnx.Module):
         """Runs the LSTM over the decisions.
 
         Args:
-          n: number of sequences.
-          sources: `[D, ...]`, what each decision is taken from: a key, or the decisions `[n]`.
-          decide: maps a source and masked logits `[n, W]` to decisions `[n]`.
+            n: Number of sequences.
+            sources: `[D, ...]`, what each decision is taken from: a key, or the decisions `[n]`.
+            decide: Maps a source and masked logits `[n, W]` to decisions `[n]`.
         """
         valid = jnp.arange(max(self.choices)) < jnp.array(self.choices)[:, None]
         steps = _Step(self.embedding[...], self.kernel[...], self.bias[...], valid)

@@ -17,11 +17,11 @@ def deal(costs: Sequence[float], width: int) -> list[list[int]]:
     full is the cheapest.
 
     Args:
-      costs: of the children, in any unit.
-      width: children that are trained at the same time.
+        costs: Of the children, in any unit.
+        width: Children that are trained at the same time.
 
     Returns:
-      Rows of indices into `costs`, each and all by rising cost; only the first may be short.
+        Rows of indices into `costs`, each and all by rising cost; only the first may be short.
     """
     order = sorted(range(len(costs)), key=lambda index: costs[index])
     short = len(order) % width
@@ -33,12 +33,12 @@ def share(costs: Sequence[float], devices: int) -> list[list[int]]:
     """Shares the children of a row among devices, so that each gets about as much work.
 
     Args:
-      costs: of the row's children.
-      devices: of which none gets more children than another needs to.
+        costs: Of the row's children.
+        devices: Of which none gets more children than another needs to.
 
     Returns:
-      For each device the indices of its children into `costs`, rising; with no more children than
-      devices, one each, and nothing for the devices behind.
+        For each device the indices of its children into `costs`, rising; with no more children than
+        devices, one each, and nothing for the devices behind.
     """
     most = -(-len(costs) // devices)
     shares: list[list[int]] = [[] for _ in range(devices)]

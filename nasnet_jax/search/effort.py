@@ -15,8 +15,8 @@ class Effort:
     """Seconds by phase, the trainer's counts, and proposals that were refused.
 
     Attributes:
-      seconds: by phase.
-      refused: architectures that were proposed and are above the limits.
+        seconds: By phase.
+        refused: Architectures that were proposed and are above the limits.
     """
 
     def __init__(self, trainer: ChildTrainer) -> None:

@@ -27,10 +27,10 @@ class EvolutionState(NamedTuple):
     """The population, as a ring in which the oldest member is the next to be overwritten.
 
     Attributes:
-      decisions: int32 `[P, D]`.
-      rewards: float32 `[P]`.
-      observed: int32 `[]`, points observed so far; the population is full from P on.
-      key_data: uint32, the raw data of the PRNG key of the next proposal.
+        decisions: int32 `[P, D]`.
+        rewards: float32 `[P]`.
+        observed: int32 `[]`, points observed so far; the population is full from P on.
+        key_data: uint32, the raw data of the PRNG key of the next proposal.
     """
 
     decisions: jax.Array
@@ -49,12 +49,12 @@ class RegularizedEvolution:
     The points of one proposal descend from the population as it was when they were proposed.
 
     Attributes:
-      choices: the number of alternatives of each of the D decisions.
-      population_size: P (the paper's 100). Batches are drawn uniformly until so many points were
-        observed.
-      sample_size: S (the paper's 25), drawn with replacement.
-      mutation: `decision` or `published`.
-      kinds: what each decision is, `input`, `operation` or something else; for `published`.
+        choices: The number of alternatives of each of the D decisions.
+        population_size: P (the paper's 100). Batches are drawn uniformly until so many points were
+            observed.
+        sample_size: S (the paper's 25), drawn with replacement.
+        mutation: `decision` or `published`.
+        kinds: What each decision is, `input`, `operation` or something else; for `published`.
     """
 
     choices: tuple[int, ...]

@@ -27,15 +27,15 @@ def train_halved(
     """Trains architectures, of which a part goes on at every rung.
 
     Args:
-      trainer: of the children, which are dealt to the devices anew for every rung.
-      architectures: that compete with each other.
-      epochs: of a child that is never stopped.
-      rungs: epochs after which the better part goes on; none for all to be trained to the end.
-      keep: what share of them goes on, rounded up. Who diverged does not.
-      on_call: as of `ChildTrainer.train`.
+        trainer: Of the children, which are dealt to the devices anew for every rung.
+        architectures: That compete with each other.
+        epochs: Of a child that is never stopped.
+        rungs: Epochs after which the better part goes on; none for all to be trained to the end.
+        keep: What share of them goes on, rounded up. Who diverged does not.
+        on_call: As of `ChildTrainer.train`.
 
     Returns:
-      One result for each architecture, in their order.
+        One result for each architecture, in their order.
     """
     spans = [Span(*ends, epochs) for ends in itertools.pairwise([0, *rungs, epochs])]
     work = epochs_of_rungs(len(architectures), epochs, rungs, keep)

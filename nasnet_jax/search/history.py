@@ -47,22 +47,22 @@ class Entry:
     """One child.
 
     Attributes:
-      batch: the number of the batch that proposed it, from 0.
-      decisions: `[D]`, of the canonical form.
-      reward: what the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
-      status: how it came by the reward.
-      params: trainable parameters of the network that `reward.network` names.
-      macs: multiply-adds of that network for one image.
-      seconds: wall time of the row it was trained in; 0 if its reward was reused.
-      log_prob: log-probability of the architecture under the policy that proposed it. The mean of
-        its negative over a batch estimates that policy's entropy, in nats.
-      accuracy: on the held-out images; 0 if it diverged.
-      rerank_reward: reward after the longer training of the best; NaN where there was none.
-      rerank_accuracy: accuracy after it.
-      rerank_epochs: how long that training was; 0 where there was none.
-      epochs: of its training; fewer than others' if it was stopped.
-      first_reward: reward after the first rung, which the strategy learns from: all children have had
-        as many epochs then. Without halving it is the reward.
+        batch: The number of the batch that proposed it, from 0.
+        decisions: `[D]`, of the canonical form.
+        reward: What the accuracy is worth at the network's cost (`nasnet_jax.search.budget`).
+        status: How it came by the reward.
+        params: Trainable parameters of the network that `reward.network` names.
+        macs: Multiply-adds of that network for one image.
+        seconds: Wall time of the row it was trained in; 0 if its reward was reused.
+        log_prob: Log-probability of the architecture under the policy that proposed it. The mean of
+            its negative over a batch estimates that policy's entropy, in nats.
+        accuracy: On the held-out images; 0 if it diverged.
+        rerank_reward: Reward after the longer training of the best; NaN where there was none.
+        rerank_accuracy: Accuracy after it.
+        rerank_epochs: How long that training was; 0 where there was none.
+        epochs: Of its training; fewer than others' if it was stopped.
+        first_reward: Reward after the first rung, which the strategy learns from: all children have
+            had as many epochs then. Without halving it is the reward.
     """
 
     batch: int
@@ -103,8 +103,8 @@ class History:
     """The children of a search in the order of their proposal.
 
     Attributes:
-      entries: the children.
-      best_reward: the highest reward; None before there is a child.
+        entries: The children.
+        best_reward: The highest reward; None before there is a child.
     """
 
     def __init__(self, num_decisions: int) -> None:
@@ -127,7 +127,7 @@ class History:
         """The number of the batch that is to be trained next.
 
         Args:
-          size: children of a batch; one that the end of the search cut short is not done.
+            size: Children of a batch; one that the end of the search cut short is not done.
         """
         if not self.entries:
             return 0
@@ -165,7 +165,7 @@ class History:
         """The best by rerank reward if anything was re-ranked, else by reward.
 
         Raises:
-          ValueError: if there are no children.
+            ValueError: If there are no children.
         """
         if not self.entries:
             raise ValueError("There is no best architecture before the first child is trained.")
@@ -202,9 +202,9 @@ class History:
         """The inverse of `to_arrays`.
 
         Args:
-          arrays: as it gave them; an earlier version had no accuracies, which were the rewards.
-          epochs: of a child, where they are not among the arrays.
-          rerank_epochs: of a longer training, where they are not.
+            arrays: As it gave them; an earlier version had no accuracies, which were the rewards.
+            epochs: Of a child, where they are not among the arrays.
+            rerank_epochs: Of a longer training, where they are not.
         """
         reranked = ~np.isnan(arrays["rerank_reward"])
         arrays = {

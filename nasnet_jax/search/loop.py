@@ -53,21 +53,21 @@ def run(
     """Runs a search, or resumes it from the last batch that was finished.
 
     Args:
-      config: see `nasnet_jax.search.config.default_config`.
-      workdir: a folder, in a pod one that all processes see; gets `history.csv`,
-        `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files,
-        checkpoints, and at the end in `model` the winner with its weights.
-      on_progress: told after every compiled call.
-      on_begin: told after compiling, before which the end of the process would lose nothing.
+        config: See `nasnet_jax.search.config.default_config`.
+        workdir: A folder, in a pod one that all processes see; gets `history.csv`,
+            `best_architecture.json`, `summary.json`, `report.html`, TensorBoard's files,
+            checkpoints, and at the end in `model` the winner with its weights.
+        on_progress: Told after every compiled call.
+        on_begin: Told after compiling, before which the end of the process would lose nothing.
 
     Returns:
-      What is in `summary.json`.
+        What is in `summary.json`.
 
     Raises:
-      ValueError: for a configuration that cannot work, before anything is compiled or written.
-      MemoryError: naming the fields that need less, if the devices' or the host's runs out.
-      FloatingPointError: if even the best child diverged; all but the model is written then.
-      Preempted: if a signal asked the run to end; the same call resumes it.
+        ValueError: For a configuration that cannot work, before anything is compiled or written.
+        MemoryError: Naming the fields that need less, if the devices' or the host's runs out.
+        FloatingPointError: If even the best child diverged; all but the model is written then.
+        Preempted: If a signal asked the run to end; the same call resumes it.
     """
     check_config(config)
     find_devices()
@@ -238,9 +238,9 @@ class Search:
         """Proposes and trains a batch, or what is left of one that the end of the search cut short.
 
         Args:
-          first: the number of this session's first batch.
-          num_left: batches, this one included.
-          begun: when that began.
+            first: The number of this session's first batch.
+            num_left: Batches, this one included.
+            begun: When that began.
         """
         config, size = self.config, self.config.children_per_batch
         batch = self.history.next_batch(size)

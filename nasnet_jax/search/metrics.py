@@ -37,10 +37,10 @@ class Metrics:
         """Writes what a batch brought.
 
         Args:
-          children: finished so far, the step of TensorBoard's axis.
-          scalars: by their names.
-          rewards: of the batch, float32 `[n]`.
-          best: of all children so far; drawn when it is another one than before.
+            children: Finished so far, the step of TensorBoard's axis.
+            scalars: By their names.
+            rewards: Of the batch, float32 `[n]`.
+            best: Of all children so far; drawn when it is another one than before.
         """
         if jax.process_index() > 0:
             return

@@ -57,8 +57,8 @@ class Mover:
         """Compiles nothing.
 
         Args:
-          mesh: of the launches.
-          solo: the supernet with room for one child, in whose form children are taken out.
+            mesh: Of the launches.
+            solo: The supernet with room for one child, in whose form children are taken out.
         """
         self._solo = solo
         self._replicated = NamedSharding(mesh, P())
@@ -72,7 +72,7 @@ class Mover:
         """What of a launch's parameters, or of a tree of such, is one child's of one device.
 
         Returns:
-          NumPy arrays, in the order of the child alone.
+            NumPy arrays, in the order of the child alone.
         """
         picked = self._take(tree, *self._place(architecture, launch, device, child))
         return jax.tree.map(np.asarray, picked)

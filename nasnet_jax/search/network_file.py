@@ -16,12 +16,12 @@ def network_macro(name: str) -> Macro:
     """The skeleton of the configuration in a file.
 
     Args:
-      name: the configuration's name or its file's path, with a variant behind a colon where it has
-        some, as for `--config`.
+        name: The configuration's name or its file's path, with a variant behind a colon where it has
+            some, as for `--config`.
 
     Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if there is no such name, or it is no configuration of a training.
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such name, or it is no configuration of a training.
     """
     try:
         file, _, variant = config_file(name).partition(":")

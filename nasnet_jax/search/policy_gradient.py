@@ -36,11 +36,11 @@ class PolicyGradientState(NamedTuple):
     """All that the search has learnt.
 
     Attributes:
-      params: the controller's parameters, nested dictionaries of float32 arrays.
-      opt_state: the optimiser's state.
-      baseline: float32 `[]`, the moving average of rewards; 0 before the first batch.
-      observed: int32 `[]`, points observed so far.
-      key_data: uint32, the raw data of the PRNG key of the next call.
+        params: The controller's parameters, nested dictionaries of float32 arrays.
+        opt_state: The optimiser's state.
+        baseline: float32 `[]`, the moving average of rewards; 0 before the first batch.
+        observed: int32 `[]`, points observed so far.
+        key_data: uint32, the raw data of the PRNG key of the next call.
     """
 
     params: Params
@@ -54,10 +54,10 @@ class Experience(NamedTuple):
     """Points and what became of them.
 
     Attributes:
-      decisions: int32 `[n, D]`.
-      log_probs: float32 `[n, D]`, at the time of the proposal.
-      advantages: float32 `[n]`, reward minus baseline.
-      weights: float32 `[n]`, 1 for a point and 0 for padding.
+        decisions: int32 `[n, D]`.
+        log_probs: float32 `[n, D]`, at the time of the proposal.
+        advantages: float32 `[n]`, reward minus baseline.
+        weights: float32 `[n]`, 1 for a point and 0 for padding.
     """
 
     decisions: jax.Array
@@ -71,14 +71,14 @@ class PolicyGradient(abc.ABC):
     """What PPO and REINFORCE share: the controller, the baseline, the entropy bonus, Adam.
 
     Attributes:
-      choices: the number of alternatives of each of the D decisions.
-      learning_rate: of Adam.
-      entropy_weight: weight of the entropy of a sequence (nats, summed over its decisions).
-      baseline_decay: weight of the past in the moving average of rewards, for each reward.
-      hidden_size: units of the controller's LSTM.
-      temperature: divides the controller's logits.
-      tanh_constant: bounds the controller's logits, if given.
-      max_grad_norm: the gradient is scaled down to this global norm, if given.
+        choices: The number of alternatives of each of the D decisions.
+        learning_rate: Of Adam.
+        entropy_weight: Weight of the entropy of a sequence (nats, summed over its decisions).
+        baseline_decay: Weight of the past in the moving average of rewards, for each reward.
+        hidden_size: Units of the controller's LSTM.
+        temperature: Divides the controller's logits.
+        tanh_constant: Bounds the controller's logits, if given.
+        max_grad_norm: The gradient is scaled down to this global norm, if given.
     """
 
     choices: tuple[int, ...]
@@ -110,11 +110,11 @@ class PolicyGradient(abc.ABC):
         """What the update ascends, apart from the entropy bonus.
 
         Args:
-          log_probs: float32 `[n, D]`, of the decisions under the current parameters.
-          experience: the points, their advantages, and their log-probabilities when proposed.
+            log_probs: float32 `[n, D]`, of the decisions under the current parameters.
+            experience: The points, their advantages, and their log-probabilities when proposed.
 
         Returns:
-          The objective of each point, `[n]`, and diagnostics, each `[n]`.
+            The objective of each point, `[n]`, and diagnostics, each `[n]`.
         """
 
     @abc.abstractmethod
@@ -122,8 +122,8 @@ class PolicyGradient(abc.ABC):
         """Returns which of `n` points each update sees.
 
         Returns:
-          Indices, int32 `[updates, width]`, and their weights, float32 of the same shape: 1, or 0
-          where the index is padding.
+            Indices, int32 `[updates, width]`, and their weights, float32 of the same shape: 1, or 0
+            where the index is padding.
         """
 
     @functools.partial(jax.jit, static_argnames="self")
@@ -167,9 +167,9 @@ class PolicyGradient(abc.ABC):
         so that its memory is as many children long in a small search as on a pod.
 
         Returns:
-          The next state, and as means over the updates: `loss`, `entropy` (nats for a decision),
-          `grad_norm`, and the diagnostics of `objective`; further the new `baseline` and
-          `advantage`, the mean of the advantages.
+            The next state, and as means over the updates: `loss`, `entropy` (nats for a decision),
+            `grad_norm`, and the diagnostics of `objective`; further the new `baseline` and
+            `advantage`, the mean of the advantages.
         """
         strategy.check_rewards(proposal, rewards)
         n = rewards.shape[0]
@@ -245,10 +245,10 @@ class PPO(PolicyGradient):
     """Proximal policy optimisation (Schulman et al., 2017), clipped at every decision.
 
     Attributes:
-      minibatch: the most points of one update.
-      epochs: how often a batch is gone over, shuffled anew each time.
-      clip: a decision whose probability moved by more than this fraction in the direction of its
-        advantage is pushed no further.
+        minibatch: The most points of one update.
+        epochs: How often a batch is gone over, shuffled anew each time.
+        clip: A decision whose probability moved by more than this fraction in the direction of its
+            advantage is pushed no further.
     """
 
     minibatch: int = 20

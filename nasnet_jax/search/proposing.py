@@ -20,9 +20,9 @@ class Drawn(NamedTuple):
     """A batch.
 
     Attributes:
-      state: of the strategy, after the last draw.
-      proposal: of as many points as were asked for, all of which are allowed.
-      refused: how many others were drawn on the way.
+        state: Of the strategy, after the last draw.
+        proposal: Of as many points as were asked for, all of which are allowed.
+        refused: How many others were drawn on the way.
     """
 
     state: Any
@@ -39,13 +39,13 @@ def draw(
     own. In a pod the first process's proposals are those of all.
 
     Args:
-      strategy: that proposes.
-      state: before it does.
-      n: points of the batch, and of each draw.
-      allowed: of decisions `[n, D]`, bool `[n]`.
+        strategy: That proposes.
+        state: Before it does.
+        n: Points of the batch, and of each draw.
+        allowed: Of decisions `[n, D]`, bool `[n]`.
 
     Raises:
-      ValueError: if `MOST_DRAWS` draws hold too few.
+        ValueError: If `MOST_DRAWS` draws hold too few.
     """
     decisions: list[np.ndarray] = []
     log_probs: list[np.ndarray] = []

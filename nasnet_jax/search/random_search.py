@@ -23,7 +23,7 @@ class RandomSearch:
     """Draws every decision uniformly and learns nothing (paper, section 4.4).
 
     Attributes:
-      choices: the number of alternatives of each of the D decisions.
+        choices: The number of alternatives of each of the D decisions.
     """
 
     choices: tuple[int, ...]

@@ -21,8 +21,8 @@ def parse_references(config: ml_collections.ConfigDict) -> dict[str, Architectur
     """The architectures that `config.reference` names.
 
     Raises:
-      ValueError: if one is none, or has other than `num_blocks` blocks in a cell.
-      FileNotFoundError: if its file is not there.
+        ValueError: If one is none, or has other than `num_blocks` blocks in a cell.
+        FileNotFoundError: If its file is not there.
     """
     found = {name: parse_architecture(name) for name in config.reference}
     for name, architecture in found.items():
@@ -41,8 +41,8 @@ class References:
         """Reads and writes nothing.
 
         Args:
-          architectures: by what the configuration calls them.
-          folder: the workdir.
+            architectures: By what the configuration calls them.
+            folder: The workdir.
         """
         self._architectures = architectures
         self._path = folder / REFERENCES_FILE
@@ -67,9 +67,9 @@ class References:
         """Trains them like children, by the same program, and writes what became of them.
 
         Args:
-          trainer: of the search.
-          epochs: of a child.
-          on_call: as of `ChildTrainer.train`.
+            trainer: Of the search.
+            epochs: Of a child.
+            on_call: As of `ChildTrainer.train`.
         """
         architectures = self._architectures
         results = trainer.train(list(architectures.values()), epochs=epochs, on_call=on_call)

@@ -30,11 +30,11 @@ def summarize(
     """What is in `summary.json`.
 
     Args:
-      config: of the search.
-      history: with one child at least.
-      trainer: of this session, which counts on from earlier ones.
-      effort: of all sessions.
-      finished: whether nothing is left to do.
+        config: Of the search.
+        history: With one child at least.
+        trainer: Of this session, which counts on from earlier ones.
+        effort: Of all sessions.
+        finished: Whether nothing is left to do.
     """
     entries, winner = history.entries, history.winner()
     rewards = np.array([entry.reward for entry in entries])

@@ -11,7 +11,7 @@ def check_rungs(rungs: Sequence[int], epochs: int) -> None:
     """Checks that rungs rise, within a child's training.
 
     Raises:
-      ValueError: if they do not.
+        ValueError: If they do not.
     """
     whole = all(isinstance(rung, int) and not isinstance(rung, bool) for rung in rungs)
     ends = [0, *rungs, epochs]
@@ -31,10 +31,10 @@ def epochs_of_rungs(count: int, epochs: int, rungs: Sequence[int], keep: float) 
     """How many epochs all children of a batch train together, up to each rung and to the end.
 
     Args:
-      count: children of the batch.
-      epochs: of one that is never stopped.
-      rungs: epochs after which a part goes on.
-      keep: that part.
+        count: Children of the batch.
+        epochs: Of one that is never stopped.
+        rungs: Epochs after which a part goes on.
+        keep: That part.
     """
     together = []
     for begin, end in itertools.pairwise([0, *rungs, epochs]):

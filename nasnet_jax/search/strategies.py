@@ -25,14 +25,14 @@ def make_strategy(
     """Makes the strategy that a config names.
 
     Args:
-      config: `name` ('ppo', 'reinforce', 'random' or 'evolution') and values for the fields of
-        that strategy; what is left out keeps its default. Fields of the other strategies are
-        allowed and ignored, so that a command line can switch `strategy.name` alone.
-      choices: the number of alternatives of each decision.
-      kinds: what each decision is, for a strategy that has a field `kinds`.
+        config: `name` ('ppo', 'reinforce', 'random' or 'evolution') and values for the fields of
+            that strategy; what is left out keeps its default. Fields of the other strategies are
+            allowed and ignored, so that a command line can switch `strategy.name` alone.
+        choices: The number of alternatives of each decision.
+        kinds: What each decision is, for a strategy that has a field `kinds`.
 
     Raises:
-      ValueError: for a name or a field that no strategy has, or a value out of range.
+        ValueError: For a name or a field that no strategy has, or a value out of range.
     """
     fields = {
         name: {field.name for field in dataclasses.fields(cls)} - {"choices", "kinds"}

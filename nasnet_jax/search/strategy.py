@@ -25,9 +25,9 @@ class Proposal(NamedTuple):
     """A batch of proposed points, and what the strategy wants back with their rewards.
 
     Attributes:
-      decisions: int32 `[n, D]`, `0 <= decisions[:, d] < choices[d]`.
-      log_probs: float32 `[n, D]`, the log-probability of each decision, given those before it,
-        under the policy that proposed it; zeros from a strategy that has no policy.
+        decisions: int32 `[n, D]`, `0 <= decisions[:, d] < choices[d]`.
+        log_probs: float32 `[n, D]`, the log-probability of each decision, given those before it,
+            under the policy that proposed it; zeros from a strategy that has no policy.
     """
 
     decisions: jax.Array
@@ -60,12 +60,12 @@ class Strategy(Protocol):
         """Learns from the rewards of a proposal.
 
         Args:
-          state: the state after that proposal was made.
-          proposal: what `propose` returned, unchanged.
-          rewards: float32 `[n]`, finite; higher is better.
+            state: The state after that proposal was made.
+            proposal: What `propose` returned, unchanged.
+            rewards: float32 `[n]`, finite; higher is better.
 
         Returns:
-          The next state, and scalar metrics by name.
+            The next state, and scalar metrics by name.
         """
 
 

@@ -22,13 +22,13 @@ def fitted(
     Elsewhere it is what fits the memory, in multiples of 4.
 
     Args:
-      config: of the search; `mesh.children_per_device` 0 leaves it open.
-      macro: the skeleton of its networks.
-      platform: of the devices, as JAX calls it.
-      memory: bytes of a device's; None where that is not known.
+        config: Of the search; `mesh.children_per_device` 0 leaves it open.
+        macro: The skeleton of its networks.
+        platform: Of the devices, as JAX calls it.
+        memory: Bytes of a device's; None where that is not known.
 
     Raises:
-      ValueError: if it depends on a memory that is not known.
+        ValueError: If it depends on a memory that is not known.
     """
     if config.mesh.children_per_device:
         return config

@@ -47,8 +47,9 @@ class WarmStart:
     """The children of other searches, with what they are worth in this one.
 
     Attributes:
-      learnt: one-line forms and first rewards, in their order, of those that the strategy learns from.
-      known: what is known of those that need not be trained again, by their one-line forms.
+        learnt: One-line forms and first rewards, in their order, of those that the strategy learns
+            from.
+        known: What is known of those that need not be trained again, by their one-line forms.
     """
 
     learnt: Sequence[tuple[str, float]] = ()
@@ -68,12 +69,12 @@ class WarmStart:
         step, as always.
 
         Args:
-          strategy: of this search.
-          state: before.
-          batch: children of a batch; the first one has what is left over.
+            strategy: Of this search.
+            state: Before.
+            batch: Children of a batch; the first one has what is left over.
 
         Returns:
-          The state after.
+            The state after.
         """
         rows = np.array([Architecture.from_one_line(line).decisions() for line, _ in self.learnt])
         rewards = np.array([reward for _, reward in self.learnt], np.float32)
@@ -107,14 +108,14 @@ def read_warm_start(
     """Reads the histories that `config.warm_start` names, or what a search kept of them.
 
     Args:
-      config: of this search.
-      trainer: of its children.
-      fingerprint: of its data.
-      kept: the workdir of this search, if it has begun: the others may have grown since.
+        config: Of this search.
+        trainer: Of its children.
+        fingerprint: Of its data.
+        kept: The workdir of this search, if it has begun: the others may have grown since.
 
     Raises:
-      FileNotFoundError: if there is no history.
-      ValueError: if one is damaged, or of another space.
+        FileNotFoundError: If there is no history.
+        ValueError: If one is damaged, or of another space.
     """
     if not config.warm_start:
         return WarmStart()

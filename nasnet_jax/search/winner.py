@@ -47,13 +47,13 @@ def save_winner(
     """Writes the model of a search into its workdir. In a pod all processes call it.
 
     Args:
-      folder: the workdir.
-      config: of the search.
-      trainer: that trained the winner.
-      winner: in its canonical form, as the trainer keeps it.
+        folder: The workdir.
+        config: Of the search.
+        trainer: That trained the winner.
+        winner: In its canonical form, as the trainer keeps it.
 
     Raises:
-      FloatingPointError: if it diverged; nothing is written then.
+        FloatingPointError: If it diverged; nothing is written then.
     """
     images, mean, std = trainer.training_images
     layers = trainer.supernet.config
@@ -110,18 +110,18 @@ def batch_statistics(
     """Mean and variance of every batch normalization, the averages of those of the batches.
 
     Args:
-      architecture: of the network.
-      macro: its skeleton.
-      params: its `nnx.Param` state.
-      images: `[number, height, width, channels]`, prepared; whole batches.
-      layers: what its layers have in common.
-      batch_size: as in the training.
+        architecture: Of the network.
+        macro: Its skeleton.
+        params: Its `nnx.Param` state.
+        images: `[number, height, width, channels]`, prepared; whole batches.
+        layers: What its layers have in common.
+        batch_size: As in the training.
 
     Returns:
-      The network's `nnx.BatchStat` state.
+        The network's `nnx.BatchStat` state.
 
     Raises:
-      FloatingPointError: if that, or a logit, is not finite.
+        FloatingPointError: If that, or a logit, is not finite.
     """
     # Without decay, a call leaves behind the statistics of its batch.
     config = LayerConfig(

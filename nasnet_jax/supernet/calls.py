@@ -40,10 +40,10 @@ class Call(NamedTuple):
     """One layer of one child.
 
     Attributes:
-      kind: its number among the stage's.
-      reads: one or two states.
-      child: whose it is, from 0.
-      place: of its weights.
+        kind: Its number among the stage's.
+        reads: One or two states.
+        child: Whose it is, from 0.
+        place: Of its weights.
     """
 
     kind: int
@@ -57,11 +57,11 @@ class StageCalls:
     """What the children on a device call in one stage.
 
     Attributes:
-      halving: the calls that halve the size, which read the reduction cells' inputs: `~(2 * child +
-        which)`.
-      calls: all others, each behind what it reads.
-      outputs: for the last cell and the one before it (if there is one), for each child its hidden
-        states, and None where a state is not part of the output: `[1 or 2][children][B + 2]`.
+        halving: The calls that halve the size, which read the reduction cells' inputs: `~(2 * child +
+            which)`.
+        calls: All others, each behind what it reads.
+        outputs: For the last cell and the one before it (if there is one), for each child its hidden
+            states, and None where a state is not part of the output: `[1 or 2][children][B + 2]`.
     """
 
     halving: list[Call]
@@ -74,9 +74,9 @@ class Stage:
     """The cells of one size: N normal ones, in stages but the first behind a reduction cell.
 
     Attributes:
-      num_cells: of all.
-      num_blocks: B.
-      kinds: of the calls.
+        num_cells: Of all.
+        num_blocks: B.
+        kinds: Of the calls.
     """
 
     num_cells: int

@@ -35,10 +35,10 @@ class Reader(NamedTuple):
     """What a chunk is run with.
 
     Attributes:
-      kinds: of the tape.
-      config: what all layers have in common.
-      tape: as `nasnet_jax.supernet.tape` lays it out.
-      weights: of the stage's calls.
+        kinds: Of the tape.
+        config: What all layers have in common.
+        tape: As `nasnet_jax.supernet.tape` lays it out.
+        weights: Of the stage's calls.
     """
 
     kinds: tuple[Kind, ...]
@@ -56,9 +56,9 @@ class Cotangents(NamedTuple):
     """What the way back adds up.
 
     Attributes:
-      sources: of the rows that are read.
-      rows: of those that are written; None where they are the same.
-      weights: of the calls.
+        sources: Of the rows that are read.
+        rows: Of those that are written; None where they are the same.
+        weights: Of the calls.
     """
 
     sources: Any
@@ -70,10 +70,10 @@ def run_chunk(reader: Reader, number: jax.Array, sources: jax.Array, rows: Rows)
     """The rows, and in them what the chunk makes.
 
     Args:
-      reader: the tape.
-      number: of the chunk.
-      sources: the values that it reads.
-      rows: where it writes.
+        reader: The tape.
+        number: Of the chunk.
+        sources: The values that it reads.
+        rows: Where it writes.
     """
     kinds, config, tape, weights = reader
     kind, row = tape.kind[number], tape.row[number]
@@ -110,11 +110,11 @@ def run_chunk_gradient(
     """The cotangents, with those of what the chunk reads and of its weights.
 
     Args:
-      reader: the tape.
-      number: of the chunk; those behind it are done.
-      sources: the values that it has read.
-      rows: with what it has made.
-      g: with the cotangents of what it has made.
+        reader: The tape.
+        number: Of the chunk; those behind it are done.
+        sources: The values that it has read.
+        rows: With what it has made.
+        g: With the cotangents of what it has made.
     """
     kinds, config, tape, weights = reader
     kind, row, size = tape.kind[number], tape.row[number], reader.size

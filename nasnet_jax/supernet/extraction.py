@@ -27,14 +27,15 @@ def extract_network(
     """The static network that is the same function as a child.
 
     Args:
-      supernet: that the child was trained with.
-      architecture: of the child.
-      params: of the launch's children.
-      launch: that the child was part of.
-      child: its number in the launch.
+        supernet: That the child was trained with.
+        architecture: Of the child.
+        params: Of the launch's children.
+        launch: That the child was part of.
+        child: Its number in the launch.
 
     Returns:
-      `NASNet(architecture, supernet.macro)` with the child's parameters, of which each number is one.
+        `NASNet(architecture, supernet.macro)` with the child's parameters, of which each number is
+        one.
     """
     network = nnx.eval_shape(
         lambda: NASNet(architecture, supernet.macro, config=supernet.config, rngs=nnx.Rngs(0))
@@ -83,14 +84,14 @@ def places_alone(
     """Where a child's weights lie in a launch, in the order in which they lie where it is alone.
 
     Args:
-      supernet: of the child alone: with room for one.
-      architecture: of the child.
-      launch: that it was trained in.
-      child: its number there.
+        supernet: Of the child alone: with room for one.
+        architecture: Of the child.
+        launch: That it was trained in.
+        child: Its number there.
 
     Returns:
-      For each stage, as `supernet.shapes` has it, the number of each row of kernels, int32 `[rows]`, and
-      of each call's norms, int32 `[calls]`, in the launch; -1 for what is nobody's.
+        For each stage, as `supernet.shapes` has it, the number of each row of kernels, int32
+        `[rows]`, and of each call's norms, int32 `[calls]`, in the launch; -1 for what is nobody's.
     """
     solo, stages = supernet.launch([architecture]), []
     for number, stage in enumerate(supernet.stages):
@@ -149,8 +150,8 @@ class _Kept:
         """The rows of every kernel that read states which the source's output concatenates.
 
         Args:
-          state: of a layer that reads a cell's output, or the stem's.
-          source: the index of that cell, or `STEM`.
+            state: Of a layer that reads a cell's output, or the stem's.
+            source: The index of that cell, or `STEM`.
         """
         if source is None or source == STEM:
             kept = np.arange(self._macro.stem_filters)

@@ -40,12 +40,12 @@ class Kind(NamedTuple):
     """What all calls of a chunk do, each with weights of its own.
 
     Attributes:
-      name: for people, and to find it.
-      reads: how many states it reads, 1 or 2.
-      normalizes: whether batch normalization ends it.
-      parts: of its kernels, in the order in which they lie in `[rows, F]`.
-      before_norm: what it makes up to that normalization, for one call: from its kernels `[rows, F]`,
-        the scale and offset of normalizations inside it, `[inside, 2, F]`, and the states.
+        name: For people, and to find it.
+        reads: How many states it reads, 1 or 2.
+        normalizes: Whether batch normalization ends it.
+        parts: Of its kernels, in the order in which they lie in `[rows, F]`.
+        before_norm: What it makes up to that normalization, for one call: from its kernels `[rows,
+            F]`, the scale and offset of normalizations inside it, `[inside, 2, F]`, and the states.
     """
 
     name: Hashable
@@ -67,7 +67,7 @@ class LayerWeights:
     together, as those of a factorized reduction, stand side by side.
 
     Raises:
-      ValueError: for parameters that are neither kernels nor of the normalization behind them.
+        ValueError: For parameters that are neither kernels nor of the normalization behind them.
     """
 
     def __init__(self, layer: Any, features: int) -> None:
@@ -119,9 +119,9 @@ class Kinds(NamedTuple):
     """The kinds of a stage: static and hashable, so that equal ones share what is made of them.
 
     Attributes:
-      features: F of its cells.
-      config: what all layers have in common.
-      reduces: whether there are kinds that halve the size.
+        features: F of its cells.
+        config: What all layers have in common.
+        reduces: Whether there are kinds that halve the size.
     """
 
     features: int
@@ -180,9 +180,9 @@ def calls_of(kinds: Kinds, name: str, *, halves: bool) -> tuple[int, ...]:
     """The numbers of the kinds that an operation calls, one after the other.
 
     Args:
-      kinds: of the stage.
-      name: of the operation.
-      halves: whether the operation halves the size, with its first call.
+        kinds: Of the stage.
+        name: Of the operation.
+        halves: Whether the operation halves the size, with its first call.
     """
     row = _row(kinds.features, kinds.config, name, 2 if halves else 1)
     first, behind = row[: _up_to_halving(row)], row[_up_to_halving(row) :]

@@ -19,8 +19,8 @@ class Launch(NamedTuple):
     """Children on one device.
 
     Attributes:
-      tapes: of the stages, `StageTape` of NumPy.
-      locations: where the children's weights lie, for each stage.
+        tapes: Of the stages, `StageTape` of NumPy.
+        locations: Where the children's weights lie, for each stage.
     """
 
     tapes: Any
@@ -32,8 +32,8 @@ class Room:
     """What there is room for on a device.
 
     Attributes:
-      children: K.
-      chunk: s, calls of a chunk.
+        children: K.
+        chunk: s, calls of a chunk.
     """
 
     children: int = 1

@@ -15,8 +15,8 @@ def training_bytes(supernet: Supernet, batch: int) -> int:
     An estimate of what lies in memory longest; the compiler needs about a fifth more at quickstart size.
 
     Args:
-      supernet: with room for the children.
-      batch: images of a step on a device.
+        supernet: With room for the children.
+        batch: Images of a step on a device.
     """
     rows = jax.eval_shape(lambda: supernet.rows(batch))
     written = _bytes(rows)

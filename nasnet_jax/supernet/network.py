@@ -47,8 +47,8 @@ class Params(NamedTuple):
     """The parameters of a device's children.
 
     Attributes:
-      fixed: float32 `[children, number]`, those of the modules, a row for each child.
-      stages: those of the stages' calls.
+        fixed: float32 `[children, number]`, those of the modules, a row for each child.
+        stages: Those of the stages' calls.
     """
 
     fixed: Any
@@ -60,13 +60,13 @@ class Supernet:
     """Initial parameters and logits of any architectures with `num_blocks` blocks a cell.
 
     Attributes:
-      macro: the skeleton; `uniform_inputs` must hold.
-      num_blocks: B.
-      config: what all layers have in common; without running statistics.
-      room: how many children there are at the same time, and how many of their calls in a chunk.
+        macro: The skeleton; `uniform_inputs` must hold.
+        num_blocks: B.
+        config: What all layers have in common; without running statistics.
+        room: How many children there are at the same time, and how many of their calls in a chunk.
 
     Raises:
-      ValueError: for a skeleton that the search does not know.
+        ValueError: For a skeleton that the search does not know.
     """
 
     macro: Macro
@@ -211,13 +211,13 @@ class Supernet:
         Batch normalization uses the statistics of the batch.
 
         Args:
-          params: of the children.
-          tapes: of their launch.
-          x: images `[batch, height, width, channels]`.
-          rows: to write into, from `rows` or the call before.
+            params: Of the children.
+            tapes: Of their launch.
+            x: Images `[batch, height, width, channels]`.
+            rows: To write into, from `rows` or the call before.
 
         Returns:
-          Logits `[children, batch, classes]`, and the rows.
+            Logits `[children, batch, classes]`, and the rows.
         """
         fixed = self._each(lambda vector: cut(vector, self.fixed_shapes))(params.fixed)
         stem = self._each(lambda state: _module(self._stem, state)(x))(fixed["stem"])
@@ -242,10 +242,10 @@ class Supernet:
         """What a stage is given by the network in front of it.
 
         Args:
-          stage: the stage.
-          fixed: the modules' parameters, with a leading axis of the children.
-          current: the output in front of the stage, `[children, batch, height, width, channels]`.
-          previous: the output before that one, of the same size or of twice as much.
+            stage: The stage.
+            fixed: The modules' parameters, with a leading axis of the children.
+            current: The output in front of the stage, `[children, batch, height, width, channels]`.
+            previous: The output before that one, of the same size or of twice as much.
         """
 
         def bring(make: Callable[..., nnx.Module], state: nnx.State, x: jax.Array) -> jax.Array:

@@ -17,10 +17,11 @@ class Rows(NamedTuple):
     """Rows, `R` of them, in the order of `nasnet_jax.nn.batch_axis`.
 
     Attributes:
-      values: `[R, batch, height, width, F]`, what is read: hidden states, and what lies between layers.
-      made: the same before normalization, which the gradient needs.
-      statistics: `[R, 2, F]`: the mean of what was made, and one over its standard deviation; 0 and 1
-        where nothing is normalized.
+        values: `[R, batch, height, width, F]`, what is read: hidden states, and what lies between
+            layers.
+        made: The same before normalization, which the gradient needs.
+        statistics: `[R, 2, F]`: the mean of what was made, and one over its standard deviation; 0
+            and 1 where nothing is normalized.
     """
 
     values: Any
@@ -42,10 +43,10 @@ def normalized(
     """What was made with another mean and variance.
 
     Args:
-      config: of all layers.
-      made: `[s, batch, height, width, F]`.
-      found: its statistics, `[s, 2, F]`.
-      norms: as from `scaled`, `[s, 2, F]`.
+        config: Of all layers.
+        made: `[s, batch, height, width, F]`.
+        found: Its statistics, `[s, 2, F]`.
+        norms: As from `scaled`, `[s, 2, F]`.
     """
     mean, factor, offset = (beside(config, x) for x in (found[:, 0], norms[:, 0], norms[:, 1]))
     return ((made - mean) * factor + offset).astype(made.dtype)
@@ -60,11 +61,11 @@ class NormGradient(NamedTuple):
     """What the gradient of a normalization is made of, `[s, F]` each; see `normalized_gradient`.
 
     Attributes:
-      mean: of what was made.
-      factor: the scale over the standard deviation.
-      mean_g: the mean of the cotangents; times the number of pixels, that of the offset.
-      mean_product: that of their products with what was made, standardized; as much of the scale.
-      slope: `mean_product` over the standard deviation.
+        mean: Of what was made.
+        factor: The scale over the standard deviation.
+        mean_g: The mean of the cotangents; times the number of pixels, that of the offset.
+        mean_product: That of their products with what was made, standardized; as much of the scale.
+        slope: `mean_product` over the standard deviation.
     """
 
     mean: Any
@@ -80,11 +81,11 @@ def norm_gradient(
     """Reduces cotangents.
 
     Args:
-      config: of all layers.
-      made: `[s, batch, height, width, F]`.
-      found: its statistics, `[s, 2, F]`.
-      scale: `[s, F]`.
-      g: the cotangents of what was normalized.
+        config: Of all layers.
+        made: `[s, batch, height, width, F]`.
+        found: Its statistics, `[s, 2, F]`.
+        scale: `[s, F]`.
+        g: The cotangents of what was normalized.
     """
     mean, inverse = found[:, 0], found[:, 1]
     wide = g.astype(found.dtype)

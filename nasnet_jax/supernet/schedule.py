@@ -17,8 +17,8 @@ class Chunk(NamedTuple):
     """Calls that run at once.
 
     Attributes:
-      kind: of all of them.
-      calls: their numbers.
+        kind: Of all of them.
+        calls: Their numbers.
     """
 
     kind: int
@@ -37,11 +37,11 @@ def schedule(calls: Sequence[Call], size: int) -> list[Chunk]:
     are unique.
 
     Args:
-      calls: of all children; no call reads one behind it.
-      size: the most calls of a chunk.
+        calls: Of all children; no call reads one behind it.
+        size: The most calls of a chunk.
 
     Returns:
-      The chunks, in an order in which they can run.
+        The chunks, in an order in which they can run.
     """
     followers = _followers(calls)
     missing = [0] * len(calls)

@@ -23,11 +23,12 @@ class StageTape(NamedTuple):
     """What a device does in a stage.
 
     Attributes:
-      halving: the calls of reduction cells that halve the size; None in the first stage.
-      calls: all others.
-      owners: whose the weights of both are.
-      outputs: int32 `[1 or 2, children, B + 2]`: the rows of the last cell's hidden states, and of those
-        of the cell before it; for a state that is not part of the output a number beyond all rows.
+        halving: The calls of reduction cells that halve the size; None in the first stage.
+        calls: All others.
+        owners: Whose the weights of both are.
+        outputs: int32 `[1 or 2, children, B + 2]`: the rows of the last cell's hidden states, and
+            of those of the cell before it; for a state that is not part of the output a number
+            beyond all rows.
     """
 
     halving: Any
@@ -40,9 +41,9 @@ class StageInputs(NamedTuple):
     """What a stage is given, as rows are kept (`nasnet_jax.nn.batch_axis`).
 
     Attributes:
-      halved: `[2 * children, batch, 2 * height, 2 * width, F]`, hidden states 0 and 1 of the reduction
-        cells; None in the first stage.
-      given: `[given, batch, height, width, F]`, hidden states that the calls read.
+        halved: `[2 * children, batch, 2 * height, 2 * width, F]`, hidden states 0 and 1 of the
+            reduction cells; None in the first stage.
+        given: `[given, batch, height, width, F]`, hidden states that the calls read.
     """
 
     halved: Any
@@ -56,17 +57,17 @@ def run_stage(
     """The hidden states that the outputs of a stage's last cells concatenate.
 
     Args:
-      kinds: of the calls.
-      weights: of the calls.
-      inputs: what the stage is given.
-      tape: what it does.
-      rows: to write into; whatever they hold is not read.
+        kinds: Of the calls.
+        weights: Of the calls.
+        inputs: What the stage is given.
+        tape: What it does.
+        rows: To write into; whatever they hold is not read.
 
     Returns:
-      `[1 or 2, children, B + 2, batch, height, width, F]`, the last cell first, as rows are kept; zeros
-      for a state that is not part of the output. And the rows, for the next step to write into: new
-      ones would have to be filled, which takes a CPU as long as a tenth of a step. They have no
-      gradient.
+        `[1 or 2, children, B + 2, batch, height, width, F]`, the last cell first, as rows are kept;
+        zeros for a state that is not part of the output. And the rows, for the next step to write
+        into: new ones would have to be filled, which takes a CPU as long as a tenth of a step. They
+        have no gradient.
     """
     rows = _run(kinds, weights, inputs, tape, rows)
     return _outputs(rows, tape), rows

@@ -20,11 +20,11 @@ class Owners(NamedTuple):
     """Whose the weights of a stage are, call by call in the order in which they lie there.
 
     Attributes:
-      kind: int32 `[calls]`, of the call, among all of the stage; -1 where there is none.
-      child: int32 `[calls]`.
-      place: int32 `[calls]`, the number of the place in the child that they belong to.
-      used: int32 `[calls]`, rows of its kernels that are in use; a projection of two states that has
-        one uses half of them.
+        kind: int32 `[calls]`, of the call, among all of the stage; -1 where there is none.
+        child: int32 `[calls]`.
+        place: int32 `[calls]`, the number of the place in the child that they belong to.
+        used: int32 `[calls]`, rows of its kernels that are in use; a projection of two states that
+            has one uses half of them.
     """
 
     kind: Any
@@ -41,12 +41,12 @@ class Tape(NamedTuple):
     in the opposite order, so that the gradient, which walks backwards, does the same with theirs.
 
     Attributes:
-      number: int32 `[]`, of chunks.
-      kind: int32 `[chunks]`, among those of the tape.
-      reads: int32 `[chunks, s, 2]`, rows. Calls that read one, and absent ones, read zeros besides.
-      row: int32 `[chunks]`, the first that it writes.
-      call: int32 `[chunks]`, its first one among those of `Owners`.
-      kernel: int32 `[chunks]`, the first row of its kernels.
+        number: int32 `[]`, of chunks.
+        kind: int32 `[chunks]`, among those of the tape.
+        reads: int32 `[chunks, s, 2]`, rows. Calls that read one, and absent ones, read zeros besides.
+        row: int32 `[chunks]`, the first that it writes.
+        call: int32 `[chunks]`, its first one among those of `Owners`.
+        kernel: int32 `[chunks]`, the first row of its kernels.
     """
 
     number: Any
@@ -61,8 +61,8 @@ class Weights(NamedTuple):
     """The weights of all calls of a stage, or anything with as many numbers.
 
     Attributes:
-      kernels: `[rows, F]`.
-      norms: `[calls, normalizations, 2, F]`, scale and offset; the last one of a call ends it.
+        kernels: `[rows, F]`.
+        norms: `[calls, normalizations, 2, F]`, scale and offset; the last one of a call ends it.
     """
 
     kernels: Any
@@ -93,17 +93,17 @@ def lay_out(
     """Lays out a tape.
 
     Args:
-      kernel_rows: of each kind of the stage.
-      calls: those of the tape, of all children.
-      chunks: that they are dealt to.
-      rows_of_given: where the states lie that the calls are given.
-      first: where the weights of the last chunk lie, those of the others behind them.
-      first_row: that the first chunk writes.
-      capacity: the most chunks of the tape.
-      size: s, calls of a chunk.
+        kernel_rows: Of each kind of the stage.
+        calls: Those of the tape, of all children.
+        chunks: That they are dealt to.
+        rows_of_given: Where the states lie that the calls are given.
+        first: Where the weights of the last chunk lie, those of the others behind them.
+        first_row: That the first chunk writes.
+        capacity: The most chunks of the tape.
+        size: s, calls of a chunk.
 
     Returns:
-      The tape, of NumPy, with the kinds' numbers among all of the stage; and the row of each call.
+        The tape, of NumPy, with the kinds' numbers among all of the stage; and the row of each call.
     """
     numbers = [number for chunk in chunks for number in chunk.calls]
     made = {number: first_row + i for i, number in enumerate(numbers)}
@@ -152,10 +152,10 @@ def owners(
     """Whose the weights are, of NumPy.
 
     Args:
-      kernel_rows: of each kind of the stage.
-      calls: in the order in which their weights lie.
-      numbers: of all places that weights can belong to.
-      capacity: the most calls of the stage.
+        kernel_rows: Of each kind of the stage.
+        calls: In the order in which their weights lie.
+        numbers: Of all places that weights can belong to.
+        capacity: The most calls of the stage.
     """
     used = [
         kernel_rows[call.kind] * sum(state is not None for state in call.reads) // len(call.reads)

@@ -19,9 +19,9 @@ class RowOwners(NamedTuple):
     """For every row of kernels of a stage.
 
     Attributes:
-      call: int32 `[rows]`, whose kernels it belongs to.
-      within: int32 `[rows]`, its place in them.
-      used: bool `[rows]`, whether it is a kernel at all.
+        call: int32 `[rows]`, whose kernels it belongs to.
+        within: int32 `[rows]`, its place in them.
+        used: bool `[rows]`, whether it is a kernel at all.
     """
 
     call: Any
@@ -33,9 +33,9 @@ def row_owners(kinds: Kinds, owners: Owners, rows: int) -> RowOwners:
     """Whose the rows are.
 
     Args:
-      kinds: of the calls.
-      owners: of the stage.
-      rows: of its kernels.
+        kinds: Of the calls.
+        owners: Of the stage.
+        rows: Of its kernels.
     """
     counts = jnp.asarray([0, *(kind.rows for kind in kinds.all)], jnp.int32)[owners.kind + 1]
     ends = jnp.cumsum(counts)
@@ -49,11 +49,11 @@ def initial_weights(kinds: Kinds, owners: Owners, drawn: jax.Array, rows: int) -
     """How the weights of the calls start.
 
     Args:
-      kinds: of the calls.
-      owners: of the stage.
-      drawn: `[places, rows of a kind, F]`, truncated normal numbers of deviation 1 for each place of a
-        child; equal for all children (common random numbers).
-      rows: of the stage's kernels.
+        kinds: Of the calls.
+        owners: Of the stage.
+        drawn: `[places, rows of a kind, F]`, truncated normal numbers of deviation 1 for each place
+            of a child; equal for all children (common random numbers).
+        rows: Of the stage's kernels.
     """
     of_row = row_owners(kinds, owners, rows)
     stds = np.zeros((len(kinds.all), kinds.rows), np.float32)
@@ -80,10 +80,10 @@ def clip_by_child_norm(grads: Any, owners: Any, max_norm: float) -> Any:
     """Scales every child's gradient down to a norm of at most `max_norm`, as if it were alone.
 
     Args:
-      grads: a tree of arrays whose leading axis is divided among the children.
-      owners: for each of them int32 `[leading axis]`, whose it is; -1 for nobody's. The first one is
-        that of the children themselves.
-      max_norm: of all of a child's gradient together.
+        grads: A tree of arrays whose leading axis is divided among the children.
+        owners: For each of them int32 `[leading axis]`, whose it is; -1 for nobody's. The first one
+            is that of the children themselves.
+        max_norm: Of all of a child's gradient together.
     """
     leaves, tree = jax.tree.flatten(grads)
     of_leaves = jax.tree.leaves(owners)

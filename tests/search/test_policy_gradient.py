@@ -178,7 +178,7 @@ def search(
     """Runs one search of 80 batches of 20 for each seed, all in one program.
 
     Returns:
-      For each seed the best reward of the search, and the mean of its last batch.
+        For each seed the best reward of the search, and the mean of its last batch.
     """
 
     def run(key: jax.Array) -> tuple[jax.Array, jax.Array]:
