@@ -1,8 +1,9 @@
 """The supernet: one program that trains any architectures, several at once on each device.
 
 What a cell computes stands in a dozen lines in `nasnet_jax.nn.cell.CellModule.__call__`: two inputs
-become hidden states 0 and 1, each block appends one, and those that none has read are the output. Here the
-same is done for many architectures by one program; tests compare logits and gradients in float64.
+become hidden states 0 and 1, each block appends one, and those that none has read are the output.
+Here the same is done for many architectures by one program; tests compare logits and gradients in
+float64.
 
 In the order of the paper:
 
