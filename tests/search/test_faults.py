@@ -149,6 +149,7 @@ def test_bad_command_says_what_is_wrong(
     assert not workdir.exists()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_children_learn_from_prepared_cifar10(
     tiny_config: ml_collections.ConfigDict, shared_data_dir: Path

@@ -112,6 +112,7 @@ def test_first_batch_is_that_of_one_process(
         assert float(one["reward"]) == pytest.approx(float(other["reward"]), abs=0.0101)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_pod_resumes_exactly_after_every_fault(
     told_to_end: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
@@ -169,6 +170,7 @@ def test_one_process_goes_on_with_the_search_of_two(
     assert after[: len(before)] == before and len(after) > len(before)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_four_processes_go_on_with_the_search_of_two(
     told_to_end: Path, tiny_file: Path, history_rows: Rows, tmp_path: Path
