@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from etils import epath
 
 from nasnet_jax.paths import local_path
+from nasnet_jax.space.serialization import write_atomically
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -43,14 +44,9 @@ def write_files(files: Mapping[epath.Path, bytes]) -> None:
         OSError: If one cannot be written.
     """
     for path, contents in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if is_remote(path):
-            # An object appears when all of it has arrived.
-            path.write_bytes(contents)
+        if not is_remote(path):
+            write_atomically(path, contents)
             continue
-        temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-        try:
-            temporary.write_bytes(contents)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # An object appears when all of it has arrived.
+        path.write_bytes(contents)

@@ -110,6 +110,7 @@ def _watch_others(path: pathlib.Path, *, but: str | None) -> None:
     )
     deadline = time.monotonic() + SILENT_SECONDS
     while time.monotonic() < deadline:
+        # No file system that machines share says when a file of another one changes.
         time.sleep(min(1.0, SILENT_SECONDS / 10))
         now = path.read_text(encoding="utf-8")
         if not now:

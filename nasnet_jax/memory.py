@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nasnet_jax.cgroups import MEMBERSHIP, ROOT, control_groups, group_numbers
 
 if TYPE_CHECKING:
+    from jax import Device
     from jax.sharding import Mesh
     from jax.stages import Compiled
 
@@ -46,6 +47,11 @@ def free_memory(
         if len(kilobytes) == 2:
             free.append(1024 * sum(map(int, kilobytes)))
     return min(free)
+
+
+def memory_of(device: Device) -> int | None:
+    """Bytes of a device's memory that programs can have; None where it does not tell, as a CPU."""
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def _given_up_when_needed(group: Path) -> int:

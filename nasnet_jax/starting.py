@@ -133,5 +133,6 @@ def _end(who: str, *, after: float = 0.0) -> NoReturn:
     # Not through Python's buffers, which the main thread may hold. Nobody may be reading.
     with contextlib.suppress(OSError):
         os.write(2, f"The run was ended by {who}. The same command resumes it.\n".encode())
+    # A pod's first process goes last; see FIRST_PROCESS_SECONDS.
     time.sleep(after)
     os._exit(EXIT_CODE)

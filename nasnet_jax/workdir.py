@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from nasnet_jax.checkpoint import CHECKPOINTS, check_name
@@ -116,6 +117,25 @@ class Workdir:
             ValueError: If it is damaged.
         """
         return _read_json(self.path / name)
+
+    def finished_summary(
+        self, what: str, has_nothing_left: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any] | None:
+        """The summary of a run that is there and has nothing left to do, which is logged; else None.
+
+        Args:
+            what: The run is, for people.
+            has_nothing_left: Of its summary; asked in the first process of a pod.
+        """
+
+        def is_finished() -> bool:
+            return (self.path / SUMMARY_FILE).exists() and has_nothing_left(self.read(SUMMARY_FILE))
+
+        if not of_first_process(is_finished):
+            return None
+        if jax.process_index() == 0:
+            logging.warning("The %s in %s is finished; nothing is left to do.", what, self.path)
+        return self.read(SUMMARY_FILE)
 
     def check_data(self, fingerprint: Mapping[str, Any]) -> None:
         """Notes the run's data, with which the run that is there, if there is one, must have begun.

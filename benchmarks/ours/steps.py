@@ -13,6 +13,7 @@ from sizes import architectures, size_of
 from worker import Run, serve
 
 from nasnet_jax.cuda_graphs import compiler_options
+from nasnet_jax.memory import memory_of
 
 
 def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
@@ -68,7 +69,8 @@ def prepare(settings: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
 
 def _free_bytes() -> float:
     """Of the device's memory; nothing has been put there yet."""
-    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit", np.inf)
+    free = memory_of(jax.devices()[0])
+    return np.inf if free is None else free
 
 
 if __name__ == "__main__":

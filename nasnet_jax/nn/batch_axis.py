@@ -7,9 +7,6 @@ of each operation of each branch; so there the program keeps everything in this 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -29,12 +26,3 @@ def images(config: LayerConfig, kept: jax.Array) -> jax.Array:
 def spatial_axes(config: LayerConfig) -> tuple[int, int]:
     """Where height and width of a batch lie in what is kept."""
     return (0, 1) if config.batch_last else (1, 2)
-
-
-def on_kept(config: LayerConfig, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """The function of images and anything else for what is kept."""
-
-    def of_kept(kept: jax.Array, *rest: Any) -> jax.Array:
-        return keep(config, function(images(config, kept), *rest))
-
-    return of_kept

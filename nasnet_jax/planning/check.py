@@ -12,6 +12,7 @@ import jax
 import ml_collections
 
 from nasnet_jax.cuda_graphs import compiler_options
+from nasnet_jax.memory import memory_of
 from nasnet_jax.planning.conversion import (
     compiled_with_log,
     read_conversion,
@@ -212,8 +213,7 @@ def _memory(topology: Topology, devices: list[jax.Device]) -> int | None:
     """Bytes of memory of a device."""
     if topology.chip is not None:
         return topology.chip.memory * topology.num_devices // len(devices)
-    statistics = devices[0].memory_stats() or {}
-    return statistics.get("bytes_limit")
+    return memory_of(devices[0])
 
 
 def check_text(result: Check) -> str:

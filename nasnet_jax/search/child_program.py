@@ -2,7 +2,7 @@
 
 Everything that changes during a search is an argument: architectures, the number of steps, the horizon
 of the learning rate, whether the children are new and whether they are evaluated. So there is one
-compilation, and every device runs it on a child of its own.
+compilation, and every device runs it on children of its own.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class ChildProgram:
 
         def update(children: Children, grads: Params, number: jax.Array) -> Children:
             params = children.params
-            kernels = self.supernet.kernels(params, tapes)
+            kernels = self.supernet.kernels(params)
             grads = jax.tree.map(lambda g, k: g + self.weight_decay * k, grads, kernels)
             grads = clip_by_child_norm(grads, owners, self.max_grad_norm)
             updates, opt_state = self.optimizer.update(grads, children.opt_state)

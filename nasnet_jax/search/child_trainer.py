@@ -19,7 +19,7 @@ from nasnet_jax.cuda_graphs import compiler_options
 from nasnet_jax.data.augment import channel_statistics
 from nasnet_jax.data.dataset import Dataset
 from nasnet_jax.data.split import hold_out
-from nasnet_jax.memory import check_parameters_fit, check_program_fits
+from nasnet_jax.memory import check_parameters_fit, check_program_fits, memory_of
 from nasnet_jax.ranges import STEP
 from nasnet_jax.search.budget import make_budget
 from nasnet_jax.search.child_program import Children, Control, Data, make_child_program
@@ -71,8 +71,8 @@ class ChildTrainer:
         self.macro = search_macro(config, dataset.image_shape, dataset.num_classes)
         self.budget = make_budget(config, self.macro)
         device = mesh.local_devices[0]
-        platform, memory = device.platform, (device.memory_stats() or {}).get("bytes_limit")
-        config = fitted(config, self.macro, platform=platform, memory=memory)
+        platform = device.platform
+        config = fitted(config, self.macro, platform=platform, memory=memory_of(device))
         self._program = make_child_program(config, self.macro, platform=platform)
         self._compiler_options = compiler_options(wanted=config.mesh.cuda_graphs, platform=platform)
         size = sum(leaf.size for leaf in jax.tree.leaves(self._program.shapes.params))
@@ -218,10 +218,10 @@ class ChildTrainer:
         """
         canonical = [architecture.canonical() for architecture in architectures]
         costs = [cost(architecture, self.macro).macs for architecture in canonical]
-        launches = deal(costs, self.mesh.shape["arch"] * self.supernet.room.children)
+        width = self.mesh.shape["arch"]
+        launches = deal(costs, width * self.supernet.room.children)
         results: list[ChildResult | None] = [None] * len(canonical)
         waiting: dict[int, PausedChild] = {}
-        width = self.mesh.shape["arch"]
         dealt = [
             [
                 [launch[i] for i in of_device]

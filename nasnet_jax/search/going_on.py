@@ -6,14 +6,12 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import ml_collections
-from absl import logging
 
-from nasnet_jax.run_files import CONFIG_FILE, SUMMARY_FILE
+from nasnet_jax.run_files import CONFIG_FILE
 from nasnet_jax.search.winner import has_model
 from nasnet_jax.space import Architecture
-from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
+from nasnet_jax.workdir import MayChange, Workdir, always
 
 MAY_CHANGE: MayChange = {
     "num_children": operator.le,
@@ -47,10 +45,7 @@ REASONS: Mapping[str, str] = {
 def finished_summary(place: Workdir, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
     """The summary of a search that is there and has nothing left to do."""
 
-    def has_nothing_left() -> bool:
-        if not (place.path / SUMMARY_FILE).exists():
-            return False
-        summary = place.read(SUMMARY_FILE)
+    def has_nothing_left(summary: dict[str, Any]) -> bool:
         if not summary["finished"] or summary["children"] < config.num_children:
             return False
         if summary.get("reference", []) != list(config.reference):
@@ -62,8 +57,4 @@ def finished_summary(place: Workdir, config: ml_collections.ConfigDict) -> dict[
         winner = Architecture.from_one_line(summary["best_architecture"])
         return has_model(place.path, winner, rerank_epochs=config.rerank.epochs)
 
-    if not of_first_process(has_nothing_left):
-        return None
-    if jax.process_index() == 0:
-        logging.warning("The search in %s is finished; nothing is left to do.", place.path)
-    return place.read(SUMMARY_FILE)
+    return place.finished_summary("search", has_nothing_left)

@@ -124,8 +124,8 @@ def _parse_block(place: str, word: str) -> dict[str, Any]:
     }
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file so that a reader sees the old file or the new one, never a part.
+def write_atomically(path: str | os.PathLike[str], contents: str | bytes) -> None:
+    """Writes a file, a text as UTF-8, so that a reader sees the old file or the new one, never a part.
 
     The folder is made if it is not there.
     """
@@ -134,8 +134,8 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     # In the same folder, because a rename is atomic only within one file system.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(contents.encode() if isinstance(contents, str) else contents)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -108,7 +108,7 @@ def places_alone(
 
 
 class _Calls:
-    """The weights of a child's calls on one tape."""
+    """The weights of a child's calls in one stage."""
 
     def __init__(self, stage: Stage, weights: Weights, locations: Locations, child: int) -> None:
         self._features = stage.kinds.features

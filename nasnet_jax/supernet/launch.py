@@ -55,8 +55,8 @@ def capacity(stage: Stage, room: Room) -> Size:
     Behind them there is a chunk's, which the last one may write over.
     """
     calls, rows = most(stage)
-    largest = max(kind.rows for kind in stage.kinds.all)
-    return Size(room.children * calls + room.chunk, room.children * rows + room.chunk * largest)
+    behind = room.chunk * stage.kinds.rows
+    return Size(room.children * calls + room.chunk, room.children * rows + behind)
 
 
 def num_rows(stage: Stage, room: Room) -> int:

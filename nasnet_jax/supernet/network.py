@@ -160,9 +160,8 @@ class Supernet:
         ]
         return Params(rows, tuple(stages))
 
-    def kernels(self, params: Params, tapes: Tapes) -> Params:
+    def kernels(self, params: Params) -> Params:
         """The parameters with zeros in place of all that L2 does not decay, which is all but kernels."""
-        del tapes  # What is nobody's is zero.
         mask = jax.tree_util.tree_map_with_path(
             lambda path, leaf: np.full(leaf.shape, "kernel" in jax.tree_util.keystr(path)),
             self.fixed_shapes,

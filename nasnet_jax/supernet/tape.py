@@ -111,12 +111,12 @@ def lay_out(
     kernels = _starts([len(chunk.calls) * kernel_rows[chunk.kind] for chunk in chunks])
     tape = Tape(
         number=np.int32(len(chunks)),
-        kind=padded([chunk.kind for chunk in chunks], capacity),
+        kind=_padded([chunk.kind for chunk in chunks], capacity),
         reads=_reads(calls, chunks, {**rows_of_given, **made}, capacity, size),
-        row=padded([first_row + start for start in starts[:-1]], capacity),
+        row=_padded([first_row + start for start in starts[:-1]], capacity),
         # Counted from the end.
-        call=padded([first.call + starts[-1] - end for end in starts[1:]], capacity),
-        kernel=padded([first.kernel + kernels[-1] - end for end in kernels[1:]], capacity),
+        call=_padded([first.call + starts[-1] - end for end in starts[1:]], capacity),
+        kernel=_padded([first.kernel + kernels[-1] - end for end in kernels[1:]], capacity),
     )
     return tape, made
 
@@ -162,10 +162,10 @@ def owners(
         for call in calls
     ]
     return Owners(
-        kind=padded([call.kind for call in calls], capacity, -1),
-        child=padded([call.child for call in calls], capacity, -1),
-        place=padded([numbers[call.place] for call in calls], capacity),
-        used=padded(used, capacity),
+        kind=_padded([call.kind for call in calls], capacity, -1),
+        child=_padded([call.child for call in calls], capacity, -1),
+        place=_padded([numbers[call.place] for call in calls], capacity),
+        used=_padded(used, capacity),
     )
 
 
@@ -174,7 +174,7 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     return [0, *itertools.accumulate(lengths)]
 
 
-def padded(values: Sequence[int], length: int, value: int = 0) -> np.ndarray:
+def _padded(values: Sequence[int], length: int, value: int = 0) -> np.ndarray:
     """The values, and behind them so many of another that there are `length` in all."""
     found = np.full(length, value, np.int32)
     found[: len(values)] = values

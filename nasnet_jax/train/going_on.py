@@ -11,7 +11,9 @@ import ml_collections
 from absl import logging
 
 from nasnet_jax.inference.saved_model import MODEL_FILE, MODEL_FOLDER
-from nasnet_jax.run_files import SUMMARY_FILE
+from nasnet_jax.run_files import ARCHITECTURE_FILE, CONFIG_FILE
+from nasnet_jax.space import Architecture
+from nasnet_jax.train.config import config_architecture
 from nasnet_jax.workdir import MayChange, Workdir, always, of_first_process
 
 _MAY_CHANGE: MayChange = {
@@ -53,14 +55,40 @@ def reasons(config: ml_collections.ConfigDict) -> Mapping[str, str]:
 def finished_summary(place: Workdir, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
     """The summary of a training that is there and has nothing left to do."""
 
-    def has_nothing_left() -> bool:
+    def has_nothing_left(summary: dict[str, Any]) -> bool:
         model = place.path / MODEL_FOLDER / MODEL_FILE
-        if not model.exists() or not (place.path / SUMMARY_FILE).exists():
-            return False
-        return place.read(SUMMARY_FILE).get("epochs", config.epochs) >= config.epochs
+        return model.exists() and summary.get("epochs", config.epochs) >= config.epochs
 
-    if not of_first_process(has_nothing_left):
-        return None
-    if jax.process_index() == 0:
-        logging.warning("The training in %s is finished; nothing is left to do.", place.path)
-    return place.read(SUMMARY_FILE)
+    return place.finished_summary("training", has_nothing_left)
+
+
+def own_architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architecture:
+    """That of the training, whatever is in the file by now that it was read from.
+
+    Raises:
+        ValueError: If `config.architecture` is none, or another one than that of the training.
+        FileNotFoundError: If its file is not there.
+    """
+    path = place.path / ARCHITECTURE_FILE
+    if not place.has_begun or not of_first_process(path.exists):
+        return config_architecture(config)
+    own = Architecture.load(path)
+    as_before = place.read(CONFIG_FILE)["architecture"] == config.architecture
+    try:
+        asked_for = config_architecture(config)
+    except (ValueError, OSError):
+        if not as_before:
+            raise
+        asked_for = None
+    if asked_for != own and not as_before:
+        raise ValueError(
+            f"This training began with the architecture in {path}, but config.architecture now "
+            "names another one. Choose another --workdir."
+        )
+    if asked_for != own and jax.process_index() == 0:
+        logging.warning(
+            "%s is no longer what this training began with; it goes on with the architecture in %s.",
+            config.architecture,
+            path,
+        )
+    return own

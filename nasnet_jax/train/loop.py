@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import ml_collections
-from absl import logging
 from clu import metric_writers, periodic_actions
 
 from nasnet_jax.checkpoint import CHECKPOINTS
@@ -24,27 +23,26 @@ from nasnet_jax.mesh import training_mesh
 from nasnet_jax.platform import find_devices, usual_arithmetic
 from nasnet_jax.preemption import Preempted, Preemption, preemption
 from nasnet_jax.progress import TrainProgress
-from nasnet_jax.run_files import ARCHITECTURE_FILE, CONFIG_FILE, PARAMETERS_FILE, SUMMARY_FILE
-from nasnet_jax.space import Architecture, cost
+from nasnet_jax.run_files import ARCHITECTURE_FILE, PARAMETERS_FILE, SUMMARY_FILE
+from nasnet_jax.space import cost
 from nasnet_jax.space.serialization import write_atomically
 from nasnet_jax.train.checkpoints import TrainCheckpoints
 from nasnet_jax.train.config import (
     SAVES_MEMORY,
     check_config,
-    config_architecture,
     config_macro,
     default_config,
     layer_config,
 )
 from nasnet_jax.train.evaluation import Evaluation, Evaluator, from_processes
-from nasnet_jax.train.going_on import finished_summary, may_change, reasons
+from nasnet_jax.train.going_on import finished_summary, may_change, own_architecture, reasons
 from nasnet_jax.train.initialization import Origin
 from nasnet_jax.train.input import DeviceFeed, TrainingInput, open_input
 from nasnet_jax.train.pace import Pace
 from nasnet_jax.train.parameters import write_parameters
 from nasnet_jax.train.program import StepMetrics, TrainProgram, TrainState
 from nasnet_jax.train.record import Record
-from nasnet_jax.workdir import Workdir, of_first_process
+from nasnet_jax.workdir import Workdir
 
 PROFILE_AFTER = 10
 """Steps of a session before the profile, so that nothing is compiled in it."""
@@ -93,7 +91,7 @@ def run(
         reasons=reasons(config),
     )
     folder = place.path
-    architecture = _architecture(config, place)
+    architecture = own_architecture(config, place)
     finished = finished_summary(place, config)
     if finished is not None:
         return finished
@@ -159,38 +157,6 @@ def run(
         if is_first_process:
             write_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
         return summary
-
-
-def _architecture(config: ml_collections.ConfigDict, place: Workdir) -> Architecture:
-    """That of the training, whatever is in the file by now that it was read from.
-
-    Raises:
-        ValueError: If `config.architecture` is none, or another one than that of the training.
-        FileNotFoundError: If its file is not there.
-    """
-    path = place.path / ARCHITECTURE_FILE
-    if not place.has_begun or not of_first_process(path.exists):
-        return config_architecture(config)
-    own = Architecture.load(path)
-    as_before = place.read(CONFIG_FILE)["architecture"] == config.architecture
-    try:
-        asked_for = config_architecture(config)
-    except (ValueError, OSError):
-        if not as_before:
-            raise
-        asked_for = None
-    if asked_for != own and not as_before:
-        raise ValueError(
-            f"This training began with the architecture in {path}, but config.architecture now "
-            "names another one. Choose another --workdir."
-        )
-    if asked_for != own and jax.process_index() == 0:
-        logging.warning(
-            "%s is no longer what this training began with; it goes on with the architecture in %s.",
-            config.architecture,
-            path,
-        )
-    return own
 
 
 class Training:

@@ -94,7 +94,7 @@ class Session:
         while not moment():
             ended = [self._server.ask(poll=process) for process in self._processes]
             assert ended == [None] * len(ended), self._end()
-            time.sleep(0.002)
+            time.sleep(0.002)  # A moment shows in the workdir only; nothing calls back.
 
     def finish(self) -> None:
         """Waits for the end, which is a good one."""

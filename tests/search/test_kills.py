@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from flax import nnx
+from equal_runs import assert_equal_runs
 from sessions import Session, kill_at_random, newest_begun, serving, undisturbed
-
-from nasnet_jax.inference import read_model
 
 pytestmark = pytest.mark.long
 
@@ -49,22 +44,11 @@ def checkpoint_of(workdir: Path) -> Any:
     return strategy, history
 
 
-def summary_of(workdir: Path) -> dict[str, Any]:
-    summary = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))
-    return {name: value for name, value in summary.items() if name not in TIMES}
-
-
 def assert_equal(workdir: Path, expected: Path, history_rows: Rows) -> None:
-    assert summary_of(workdir) == summary_of(expected)
     assert history_rows(workdir) == history_rows(expected)
     best = "best_architecture.json"
     assert (workdir / best).read_bytes() == (expected / best).read_bytes()
-    jax.tree.map(np.testing.assert_array_equal, checkpoint_of(workdir), checkpoint_of(expected))
-    found, wanted = (
-        [nnx.to_pure_dict(state) for state in read_model(folder)[1:]]
-        for folder in (workdir, expected)
-    )
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    assert_equal_runs(workdir, expected, checkpoint_of, TIMES)
 
 
 @pytest.mark.timeout(900)

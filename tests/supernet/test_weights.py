@@ -71,7 +71,7 @@ def test_children_own_their_numbers(launch: Launch) -> None:
 
 def test_decay_reaches_kernels_only(launch: Launch) -> None:
     ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), SUPERNET.shapes)
-    mask = SUPERNET.kernels(ones, launch.tapes)
+    mask = SUPERNET.kernels(ones)
     for path, leaf in leaves(mask, launch, 1).items():
         np.testing.assert_array_equal(leaf, 1.0 if "kernel" in path else 0.0)
 

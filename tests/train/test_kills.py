@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import tiny_training
-from flax import nnx
+from equal_runs import assert_equal_runs
 from sessions import Session, kill_at_random, newest_begun, serving, undisturbed
-
-from nasnet_jax.inference import read_model
 
 pytestmark = pytest.mark.long
 
@@ -42,21 +38,6 @@ def checkpoint_of(workdir: Path) -> Any:
         return checkpointer.restore(folder, args=ocp.args.StandardRestore(fallback_sharding=here))
 
 
-def summary_of(workdir: Path) -> dict[str, Any]:
-    summary = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))
-    return {name: value for name, value in summary.items() if name not in TIMES}
-
-
-def assert_equal(workdir: Path, expected: Path) -> None:
-    assert summary_of(workdir) == summary_of(expected)
-    jax.tree.map(np.testing.assert_array_equal, checkpoint_of(workdir), checkpoint_of(expected))
-    found, wanted = (
-        [nnx.to_pure_dict(state) for state in read_model(folder)[1:]]
-        for folder in (workdir, expected)
-    )
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("processes", "kills", "epochs"), [(1, 24, 36), (2, 6, 12)])
 def test_kills_at_random_moments_change_nothing(
@@ -76,4 +57,4 @@ def test_kills_at_random_moments_change_nothing(
         session.wait_for((workdir / "checkpoints" / str(last)).exists)
         session.kill(at_the_end=True)
         Session(server, words, processes=processes).finish()
-    assert_equal(workdir, expected)
+    assert_equal_runs(workdir, expected, checkpoint_of, TIMES)
